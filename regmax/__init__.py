@@ -1,0 +1,72 @@
+"""Regularized max operators: scores to dense, sparse, fused, clustered or capped weights, exact and certified."""
+
+# In a source checkout the folders solvers/ and adapters/ lie beside this package, not inside it; an installed regmax
+# has them inside. Without these lines a checkout on the path would hide them.
+import os as _os
+
+_beside = _os.path.dirname(_os.path.dirname(_os.path.abspath(__file__)))
+if not _os.path.isdir(_os.path.join(__path__[0], "solvers")) and _os.path.isfile(
+    _os.path.join(_beside, "solvers", "_jit.py")
+):
+    __path__.append(_beside)
+
+from regmax.solvers._threads import get_num_threads, set_num_threads
+
+from ._regularizer import Regularizer
+from ._version import __version__
+from ._warmup import warmup
+from .certificate import Certificate
+from .operators import (
+    Budgetmax,
+    Entmax,
+    Fusedmax,
+    Normmax,
+    Oscarmax,
+    Pnormmax,
+    Softmax,
+    Sparsemax,
+    Topkmax,
+    budgetmax,
+    entmax,
+    fusedmax,
+    normmax,
+    oscarmax,
+    oscarmax_published,
+    pnormmax,
+    softmax,
+    sparsemax,
+    topkmax,
+)
+
+# isort: split
+# Last, because importing the folder of the same name binds it here too; the name is the function's.
+from ._regularizer import operators
+
+__all__ = [
+    "Budgetmax",
+    "Certificate",
+    "Entmax",
+    "Fusedmax",
+    "Normmax",
+    "Oscarmax",
+    "Pnormmax",
+    "Regularizer",
+    "Softmax",
+    "Sparsemax",
+    "Topkmax",
+    "__version__",
+    "budgetmax",
+    "entmax",
+    "fusedmax",
+    "get_num_threads",
+    "normmax",
+    "operators",
+    "oscarmax",
+    "oscarmax_published",
+    "pnormmax",
+    "set_num_threads",
+    "softmax",
+    "sparsemax",
+    "topkmax",
+    "warmup",
+]

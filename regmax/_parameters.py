@@ -1,0 +1,129 @@
+"""Parameters of operators: declared once, checked once, and spread to one value per row.
+
+A parameter is a number or an array. Its *kind* says against what an array broadcasts: ``row`` (the batch), ``item``
+(the scores), ``edge`` (the n - 1 gaps between neighbours, behind the batch) or ``rank`` (the n sorted positions,
+behind the batch).
+"""
+
+from collections.abc import Callable
+from dataclasses import Field, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._rows import Rows
+
+__all__ = ["Parameter", "Rule", "check", "parameter", "spread", "sum_to_shape"]
+
+#: What users may pass: a number, or an array of numbers.
+Parameter = float | NDArray[Any]
+
+
+class Rule(NamedTuple):
+    """What a parameter must satisfy, in words and as a test of an array."""
+
+    words: str
+    holds: Callable[[NDArray[Any]], Any]
+
+
+POSITIVE = Rule("be > 0 and finite", lambda v: (v > 0) & (v < np.inf))
+NON_NEGATIVE = Rule("be >= 0", lambda v: v >= 0)
+ABOVE_ONE = Rule("be > 1 and finite", lambda v: (v > 1) & (v < np.inf))
+COUNT = Rule("be an integer >= 1", lambda v: (v >= 1) & (v == np.floor(v)) & (v < np.inf))
+EDGE_WEIGHT = Rule("be >= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+
+
+def _non_increasing(v: NDArray[Any]) -> Any:
+    return np.isfinite(v) & (np.diff(v, axis=-1, prepend=v[..., :1]) <= 0)
+
+
+NON_INCREASING = Rule("be finite and non-increasing along the last axis", _non_increasing)
+
+
+def parameter(default: Any, rule: Rule, kind: str = "row", optional: bool = False) -> Any:
+    """A dataclass field of an operator; ``optional`` allows None."""
+    return field(default=default, metadata={"rule": rule, "kind": kind, "optional": optional})
+
+
+def _as_parameter(owner: str, name: str, value: Any) -> NDArray[Any]:
+    array = np.array(value)
+    if array.dtype.kind not in "iuf" or isinstance(value, bool):
+        raise TypeError(f"{owner}: {name} must be a number or an array of numbers, got {value!r}")
+    return array
+
+
+def check(owner: str, declared: Field[Any], value: Any) -> Any:
+    """The value to store: a float or int, a read-only copy of an array, or None; raises one sentence otherwise."""
+    name, rule, kind = declared.name, declared.metadata["rule"], declared.metadata["kind"]
+    if value is None and declared.metadata["optional"]:
+        return None
+    if type(value) is float and kind != "edge" and kind != "rank" and rule.holds(value):
+        return value
+    array = _as_parameter(owner, name, value)
+    if array.ndim == 0 and kind in ("edge", "rank"):
+        raise ValueError(f"{owner}: {name} must have one entry per {kind}, got the number {value!r}")
+    good = np.broadcast_to(rule.holds(array), array.shape)
+    if not good.all():
+        raise ValueError(f"{owner}: {name} must {rule.words}, got {array[~good].flat[0] if kind != 'rank' else value!r}")
+    if array.ndim == 0:
+        return array.item() if array.dtype.kind == "f" else int(array)
+    array.setflags(write=False)
+    return array
+
+
+def _broadcast(owner: str, name: str, value: NDArray[Any], shape: tuple[int, ...], against: str) -> NDArray[Any]:
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError:
+        raise ValueError(
+            f"{owner}: {name} must broadcast against {against} of shape {shape}, got shape {value.shape}"
+        ) from None
+
+
+def _length(kind: str, n: int) -> int:
+    return n - 1 if kind == "edge" else n
+
+
+def spread(owner: str, declared: Field[Any], value: Any, batch: Rows) -> NDArray[Any]:
+    """Contiguous array for the kernel: (rows,) for kind row, else (rows or 1, length); (1, 0) stands for None."""
+    kind, name, dtype = declared.metadata["kind"], declared.name, batch.data.dtype
+    rows, n = batch.data.shape
+    if declared.metadata["rule"] is COUNT:
+        dtype = np.dtype(np.int64)
+    if value is None:
+        return np.empty((1, 0), dtype)
+    if kind == "row":
+        if not isinstance(value, np.ndarray):
+            return np.full(rows, value, dtype)
+        return np.ascontiguousarray(_broadcast(owner, name, value, batch.batch_shape, "the batch").reshape(rows), dtype)
+    if kind == "item":
+        if not isinstance(value, np.ndarray):
+            return np.full((1, n), value, dtype)
+        whole = np.moveaxis(_broadcast(owner, name, value, batch.shape, "x"), batch.axis, -1)
+        return np.ascontiguousarray(whole.reshape(rows, n), dtype)
+    length = _length(kind, n)
+    if value.shape[-1] != length:
+        per = "one per pair of neighbours" if kind == "edge" else "one per sorted position"
+        raise ValueError(f"{owner}: {name} must have {length} entries on the last axis ({per}), got {value.shape[-1]}")
+    if value.ndim == 1:
+        return np.ascontiguousarray(value[None], dtype)
+    whole = _broadcast(owner, name, value, (*batch.batch_shape, length), "the batch and its rows")
+    return np.ascontiguousarray(whole.reshape(rows, length), dtype)
+
+
+def sum_to_shape(gradient: NDArray[Any], declared: Field[Any], value: Any, batch: Rows) -> Any:
+    """Add up a gradient per row (and entry) over everything that shares one value of the parameter."""
+    kind, n = declared.metadata["kind"], batch.shape[batch.axis]
+    if not isinstance(value, np.ndarray):
+        return gradient.sum()
+    if kind == "row":
+        whole = gradient.reshape(batch.batch_shape)
+    elif kind == "item":
+        whole = np.moveaxis(gradient.reshape(*batch.batch_shape, n), -1, batch.axis)
+    else:
+        whole = gradient.reshape(*batch.batch_shape, _length(kind, n))
+    extra = whole.ndim - value.ndim
+    whole = whole.sum(axis=tuple(range(extra)))
+    shared = tuple(i for i, size in enumerate(value.shape) if size == 1 and whole.shape[i] != 1)
+    return whole.sum(axis=shared, keepdims=True)

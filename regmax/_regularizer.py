@@ -1,0 +1,389 @@
+"""The abstraction: a regularizer Omega, everything that follows from it, and the registry of operators.
+
+An operator supplies a solver, a Jacobian product, Omega and a subgradient, all on rows. The base gives arrays of any
+shape, max, Fenchel-Young loss, parameter derivatives, certificate and the CVXPY problem.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import Field, fields
+from functools import cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._domain import Simplex
+from ._parameters import check, spread, sum_to_shape
+from ._rows import Rows, as_rows, like_rows
+from .certificate import Certificate
+
+__all__ = ["Regularizer", "operators"]
+
+Array = NDArray[Any]
+Spread = dict[str, Array]
+
+_REGISTRY: dict[str, type["Regularizer"]] = {}
+
+
+@cache
+def _declared(kind: type) -> tuple[Field[Any], ...]:
+    return fields(kind)
+
+
+def operators() -> dict[str, type["Regularizer"]]:
+    """Every registered operator, by the name of its function, in order of registration.
+
+    Returns
+    -------
+    dict of str to type
+        ``operators()["fusedmax"] is regmax.Fusedmax``. A copy: changing it changes nothing.
+
+    Notes
+    -----
+    Subclassing :class:`Regularizer` registers. Raises nothing. Source: regmax.
+    """
+    return dict(_REGISTRY)
+
+
+class Regularizer(ABC):
+    r"""A convex regularizer ``Omega`` and its regularized argmax ``argmax_y <x, y> - gamma Omega(y)`` over a domain.
+
+    Arrays may have any shape; ``axis`` holds the scores of one problem, every other index is a row of the batch.
+    ``where`` (boolean, True = takes part) and entries of -inf, or at most half the most negative finite number of the
+    dtype, mask: such an entry gets weight 0, and a row without any other gets zeros. A row with NaN or +inf gives NaN.
+    float32 and float64 are computed as such, half precision in float32, integers in float64.
+
+    Parameters
+    ----------
+    Those of the operator. Each is a number or an array that broadcasts against the batch.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence that names the operator, the parameter, the rule and the value.
+
+    Notes
+    -----
+    Source: Niculae & Blondel, "A regularized framework for sparse and structured neural attention", 2017.
+    """
+
+    #: Name of the function beside the class, and key in the registry.
+    name: ClassVar[str]
+    #: False where the map is not the gradient of ``max`` (its Jacobian is then not symmetric).
+    is_gradient: ClassVar[bool] = True
+    #: Solver and options that reach a tight tolerance when CVXPY is the witness.
+    witness: ClassVar[tuple[str, dict[str, Any]]] = (
+        "CLARABEL",
+        {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12},
+    )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in cls.__dict__:
+            _REGISTRY[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        for declared in _declared(type(self)):
+            value = check(self.name, declared, getattr(self, declared.name))
+            object.__setattr__(self, declared.name, value)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self._key() == other._key()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        values = (getattr(self, declared.name) for declared in _declared(type(self)))
+        return (type(self), *((v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values))
+
+    # What an operator supplies, on rows. `p` holds its parameters spread by `_spread`.
+
+    @abstractmethod
+    def _solve(self, x: Array, p: Spread, out: Array) -> None:
+        """Write the weights of the rows ``x`` to ``out``."""
+
+    @abstractmethod
+    def _multiply(self, y: Array, v: Array, p: Spread, out: Array) -> None:
+        """Write ``J(y) v`` to ``out``, rows of the dtype of ``y``."""
+
+    @abstractmethod
+    def _omega(self, y: Array, live: Array, p: Spread) -> Array:
+        """Omega of each float64 row, its penalty restricted to the live entries."""
+
+    @abstractmethod
+    def _gradient(self, x: Array, y: Array, p: Spread) -> Array:
+        """A subgradient of Omega at the float64 rows ``y``, up to a constant, that certifies ``y`` at ``x``."""
+
+    @abstractmethod
+    def _expression(self, y: Any, live: Array) -> Any:
+        """Omega of a 1-D CVXPY expression."""
+
+    def _slopes(self, x: Array, y: Array, v: Array, jv: Array, p: Spread) -> Spread:
+        """Derivatives of ``<v, argmax(x)>`` in the parameters other than gamma, per row and entry; ``jv`` is J v."""
+        return {}
+
+    def _domain(self, p: Spread) -> Simplex:
+        return Simplex()
+
+    def _distance(self, gap: Array, n: int, p: Spread) -> Array:
+        """Bound on the Euclidean distance to the best weights; here Omega is 1-strongly convex."""
+        return np.sqrt(2 * gap / self._strength(p))
+
+    def _strength(self, p: Spread) -> Array:
+        return p["gamma"]
+
+    def _prepare(self, batch: Rows, p: Spread) -> None:
+        """Raise where the domain of a row is empty."""
+
+    def _fit(self, batch: Rows) -> Spread:
+        """The parameters of each row, with those that depend on its scores."""
+        return self._spread(batch)
+
+    @classmethod
+    @abstractmethod
+    def samples(cls, n: int) -> tuple[Self, ...]:
+        """Operators of this class worth testing on rows of n entries."""
+
+    @property
+    def permutes(self) -> bool:
+        """Whether permuting the scores permutes the weights."""
+        return True
+
+    # What follows from it.
+
+    def _spread(self, batch: Rows) -> Spread:
+        p = {
+            declared.name: spread(self.name, declared, getattr(self, declared.name), batch)
+            for declared in _declared(type(self))
+        }
+        if "gamma" in p:
+            np.maximum(p["gamma"], np.finfo(p["gamma"].dtype).tiny, out=p["gamma"])
+        return p
+
+    def _weights(self, batch: Rows) -> tuple[Array, Spread]:
+        p = self._spread(batch)
+        self._prepare(batch, p)
+        out = np.empty_like(batch.data)
+        self._solve(batch.data, p, out)
+        return out, p
+
+    def _wide(self, batch: Rows) -> tuple[Array, Array, Spread]:
+        """Scores in float64 with -inf at masked entries, which entries are live, and the parameters in float64."""
+        live = batch.live
+        x = np.where(live, batch.data.astype(np.float64, copy=False), -np.inf)
+        p = self._fit(batch)
+        return x, live, {key: v.astype(np.float64) if v.dtype.kind == "f" else v for key, v in p.items()}
+
+    def argmax(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
+        """The weights ``argmax_y <x, y> - gamma Omega(y)``, of the shape and dtype of ``x``."""
+        batch = as_rows(self.name, x, axis, where)
+        return batch.restore(self._weights(batch)[0])
+
+    def max(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
+        """The value ``max_y <x, y> - gamma Omega(y)`` per row; -inf where everything is masked."""
+        batch = as_rows(self.name, x, axis, where)
+        y, _ = self._weights(batch)
+        wide, live, p = self._wide(batch)
+        top = wide.max(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):
+            y = y.astype(np.float64, copy=False)
+            inner = np.where(y > 0, wide - top[:, None], 0.0) * y
+            value = inner.sum(axis=1) - self._strength(p) * self._omega(y, live, p)
+            value = value + top * self._domain(p).mass(len(y))
+        return batch.restore_scalars(np.where(live.any(axis=1), value, -np.inf))
+
+    def value(self, y: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
+        """``Omega(y)`` per row, without gamma; penalties on order or neighbours see only the entries of ``where``."""
+        batch = as_rows(self.name, y, axis, None, "y")
+        mask = as_rows(self.name, np.zeros(batch.shape), axis, where)
+        wide = batch.data.astype(np.float64, copy=False)
+        return batch.restore_scalars(self._omega(wide, mask.live, self._spread(mask)))
+
+    def jacobian(
+        self,
+        y: ArrayLike,
+        v: ArrayLike,
+        axis: int = -1,
+        x: ArrayLike | None = None,
+        where: ArrayLike | None = None,
+    ) -> Array:
+        """The product ``J v`` of the Jacobian of argmax, at the weights ``y`` that argmax returned, with ``v``.
+
+        Rows are float32 or float64 as ``y`` is. The scores ``x`` (and their mask) are asked for only where the weights
+        do not determine J, that is where :attr:`is_gradient` is False.
+        """
+        return self._apply(y, v, axis, x, where, transposed=False)
+
+    def vjp(
+        self,
+        y: ArrayLike,
+        v: ArrayLike,
+        axis: int = -1,
+        x: ArrayLike | None = None,
+        where: ArrayLike | None = None,
+    ) -> Array:
+        """The product ``J^T v``; the same as :meth:`jacobian` where argmax is a gradient, because J is symmetric."""
+        return self._apply(y, v, axis, x, where, transposed=True)
+
+    def _apply(
+        self, y: ArrayLike, v: ArrayLike, axis: int, x: ArrayLike | None, where: ArrayLike | None, *, transposed: bool
+    ) -> Array:
+        batch = as_rows(self.name, y, axis, None, "y")
+        v = like_rows(self.name, v, batch, "v")
+        if self.is_gradient:
+            return batch.restore(self._product(batch, v, self._spread(batch)))
+        if x is None:
+            raise TypeError(f"{self.name}: the Jacobian depends on the scores, so x must be given")
+        scores = as_rows(self.name, x, axis, where)
+        if scores.shape != batch.shape:
+            raise ValueError(f"{self.name}: x must have the shape {batch.shape} of y, got {scores.shape}")
+        scores.data = scores.data.astype(batch.data.dtype, copy=False)
+        p = {**self._fit(scores), "x": scores.data, "transposed": np.array(transposed)}
+        return batch.restore(self._product(batch, v, p))
+
+    def _product(self, batch: Rows, v: Array, p: Spread) -> Array:
+        out = np.empty_like(batch.data)
+        self._multiply(batch.data, v, p, out)
+        out[np.isnan(batch.data).any(axis=1)] = np.nan
+        return out
+
+    def parameter_vjp(
+        self, x: ArrayLike, y: ArrayLike, v: ArrayLike, axis: int = -1, where: ArrayLike | None = None
+    ) -> dict[str, Any]:
+        """Derivatives of ``<v, argmax(x)>`` in each parameter, summed to the shape of that parameter."""
+        if not self.is_gradient:
+            return {}
+        batch = as_rows(self.name, x, axis, where)
+        wide, live, p = self._wide(batch)
+        weights = like_rows(self.name, y, batch, "y", np.float64)
+        cotangent = like_rows(self.name, v, batch, "v", np.float64)
+        jv = self._product(Rows(weights, batch.shape, batch.axis, batch.dtype), cotangent, p)
+        slopes = self._slopes(wide, weights, cotangent, jv, p)
+        with np.errstate(invalid="ignore"):
+            scores = np.where(live, wide - wide.max(axis=1, keepdims=True), 0.0)
+        slopes["gamma"] = -np.sum(np.where(jv == 0, 0.0, jv * scores), axis=1) / p["gamma"]
+        return {
+            declared.name: sum_to_shape(slopes[declared.name], declared, getattr(self, declared.name), batch)
+            for declared in _declared(type(self))
+            if declared.name in slopes
+        }
+
+    def _targets(self, batch: Rows, target: ArrayLike) -> Array:
+        """Labels as one-hot rows, distributions as rows."""
+        n = batch.shape[batch.axis]
+        array = np.asarray(target)
+        if array.shape == batch.shape and array.dtype.kind != "O":
+            return like_rows(self.name, array, batch, "target", np.float64)
+        if array.dtype.kind not in "iu":
+            raise TypeError(
+                f"{self.name}: target must hold integer labels of shape {batch.batch_shape} or distributions of shape "
+                f"{batch.shape}, got {array.dtype} of shape {array.shape}"
+            )
+        if array.shape != batch.batch_shape:
+            raise ValueError(
+                f"{self.name}: target labels must have shape {batch.batch_shape}, got shape {array.shape}"
+            )
+        labels = array.reshape(-1)
+        if ((labels < 0) | (labels >= n)).any():
+            wrong = labels[(labels < 0) | (labels >= n)][0]
+            raise ValueError(f"{self.name}: target labels must be in 0..{n - 1}, got {wrong}")
+        rows = np.zeros((len(labels), n))
+        rows[np.arange(len(labels)), labels] = 1.0
+        return rows
+
+    def loss(self, x: ArrayLike, target: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
+        """Fenchel-Young loss ``max(x) + gamma Omega(t) - <x, t>`` per row: at least 0, and 0 only if t is argmax(x).
+
+        ``target`` holds integer labels of the batch's shape or points of the domain of the shape of ``x``. The loss of
+        a target with weight on a masked entry is +inf.
+        """
+        batch = as_rows(self.name, x, axis, where)
+        t = self._targets(batch, target)
+        y, _ = self._weights(batch)
+        wide, live, p = self._wide(batch)
+        violation = self._domain(p).violation(t, np.ones_like(live))
+        if not (violation <= 1e-3).all():
+            raise ValueError(
+                f"{self.name}: target must lie in the domain of the operator, got a row that violates it by "
+                f"{violation.max():.3g}"
+            )
+        outside = ((t > 0) & ~live).any(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):
+            y = y.astype(np.float64, copy=False)
+            scores = np.where(live, wide - wide.max(axis=1, keepdims=True), 0.0)
+            t = np.where(live, t, 0.0)
+            curved = self._omega(t, live, p) - self._omega(y, live, p)
+            value = self._strength(p) * curved + np.sum(np.where(y == t, 0.0, scores * (y - t)), axis=1)
+        broken = np.isnan(y).any(axis=1)
+        value = np.where(broken, np.nan, np.where(outside, np.inf, np.maximum(value, 0.0)))
+        return batch.restore_scalars(value)
+
+    def loss_gradient(self, x: ArrayLike, target: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
+        """Gradient of :meth:`loss` in the scores, ``argmax(x) - target``, zero at masked entries."""
+        batch = as_rows(self.name, x, axis, where)
+        t = self._targets(batch, target)
+        y, _ = self._weights(batch)
+        return batch.restore(np.where(batch.live, y - t.astype(y.dtype), y.dtype.type(0)))
+
+    def subgradient(self, x: ArrayLike, y: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
+        """A subgradient of Omega at ``y`` up to a constant, chosen so that it certifies ``y`` at ``x`` where one does.
+
+        Computed and returned in float64; zero at masked entries.
+        """
+        batch = as_rows(self.name, x, axis, where)
+        wide, live, p = self._wide(batch)
+        g = np.where(live, self._gradient(wide, like_rows(self.name, y, batch, "y", np.float64), p), 0.0)
+        return Rows(g, batch.shape, batch.axis, np.dtype(np.float64)).restore(g)
+
+    def certify(self, x: ArrayLike, y: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Certificate:
+        """How far weights ``y``, whoever computed them, can be from the best for the scores ``x``; all in float64."""
+        batch = as_rows(self.name, x, axis, where)
+        weights = like_rows(self.name, y, batch, "y", np.float64)
+        wide, live, p = self._wide(batch)
+        domain = self._domain(p)
+        some = live.any(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):
+            top = np.where(some, wide.max(axis=1), 0.0)[:, None]
+            scores = np.where(live, wide - top, 0.0)
+            slope = np.where(live, scores - self._strength(p)[:, None] * self._gradient(wide, weights, p), 0.0)
+            gap = domain.support(slope, live) - np.sum(np.where(weights == 0, 0.0, slope * weights), axis=1)
+            gap = np.where(some, np.where(gap < 0, 0.0, gap), 0.0)
+            bound = np.where(some, self._distance(gap, wide.shape[1], p), 0.0)
+        found = (domain.violation(weights, live), gap, bound)
+        return Certificate(*(part.reshape(batch.batch_shape)[()] for part in found))
+
+    def expression(self, y: Any, where: ArrayLike | None = None) -> Any:
+        """Omega of a 1-D CVXPY variable, for use in a larger problem; array parameters must be those of one row."""
+        return self._expression(y, _live_of(y.shape[0], where))
+
+    def problem(self, x: Any, where: ArrayLike | None = None) -> Any:
+        """The CVXPY problem whose variable ``y`` solves to ``argmax(x)``, for 1-D scores or a CVXPY Parameter.
+
+        The weights are ``problem.variables()[0].value`` after ``problem.solve()``.
+        """
+        import cvxpy
+
+        if not isinstance(x, cvxpy.Expression):
+            batch = as_rows(self.name, x, -1, where)
+            if batch.data.shape[0] != 1:
+                raise ValueError(f"{self.name}: problem takes one row of scores, got shape {batch.shape}")
+            live = batch.live[0]
+            if not live.any():
+                raise ValueError(f"{self.name}: problem needs at least one entry that is not masked")
+            x = np.where(live, batch.data[0].astype(np.float64) - batch.data[0][live].max(), 0.0)
+        else:
+            if not self.is_gradient:
+                raise TypeError(f"{self.name}: gamma depends on the scores, so problem needs their values")
+            live = _live_of(x.shape[0], where)
+            batch = as_rows(self.name, np.where(live, 0.0, -np.inf))
+        _, _, p = self._wide(batch)
+        y = cvxpy.Variable(live.size, name="y")
+        objective = x @ y - float(self._strength(p)[0]) * self._expression(y, live)
+        return cvxpy.Problem(cvxpy.Maximize(objective), self._domain(p).constraints(y, live))
+
+
+def _live_of(n: int, where: ArrayLike | None) -> Array:
+    return np.broadcast_to(True if where is None else np.asarray(where, dtype=bool), (n,))

@@ -1,0 +1,1 @@
+"""Small real inputs; README.md beside this file says where they come from."""

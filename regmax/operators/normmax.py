@@ -1,0 +1,115 @@
+"""Normmax: the p-norm itself as regularizer; sparse weights."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from regmax._parameters import ABOVE_ONE, POSITIVE, Parameter, parameter
+from regmax._regularizer import Regularizer, Spread
+from regmax.solvers import pnorm as solver
+from regmax.solvers._threads import run
+
+from .pnormmax import log_slopes, norm
+
+__all__ = ["Normmax", "normmax"]
+
+
+@dataclass(frozen=True, eq=False)
+class Normmax(Regularizer):
+    r"""``Omega(y) = |y|_p - 1``: few large weights; as p grows it tends to the max-norm.
+
+    Parameters
+    ----------
+    p : float or array that broadcasts against the batch
+        Exponent, > 1.
+    gamma : float or array that broadcasts against the batch
+        Strength, > 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If p is not above 1 or gamma is not positive.
+
+    Notes
+    -----
+    Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young losses", JMLR 2020.
+    """
+
+    name = "normmax"
+
+    p: Parameter = parameter(2.0, ABOVE_ONE)
+    gamma: Parameter = parameter(1.0, POSITIVE)
+
+    def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
+        run(solver.normmax, *x.shape, x, p["gamma"], p["p"], out)
+
+    def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
+        run(solver.normmax_jacobian, *y.shape, y, v, p["gamma"], p["p"], out)
+
+    def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
+        return norm(y, p['p']) - 1
+
+    def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
+        size = np.maximum(norm(y, p["p"]), np.finfo(np.float64).tiny)
+        return (y / size[:, None]) ** (p["p"][:, None] - 1)
+
+    def _slopes(
+        self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread
+    ) -> Spread:
+        size, growth, logs = log_slopes(y, p["p"])
+        gradient = self._gradient(x, y, p)
+        change = gradient * (logs - np.log(size)[:, None] + ((1 - p["p"]) * growth)[:, None])
+        return {"p": -p["gamma"] * np.sum(jv * change, axis=1)}
+
+    def _distance(self, gap: NDArray[Any], n: int, p: Spread) -> NDArray[Any]:
+        # On the simplex the Euclidean norm has curvature at least 1 / n along it.
+        modulus = np.where(p["p"] == 2, 1 / n, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(modulus > 0, np.sqrt(2 * gap / (p["gamma"] * modulus)), np.inf)
+
+    def _expression(self, y: Any, live: NDArray[Any]) -> Any:
+        import cvxpy
+
+        size = cvxpy.pnorm(y, float(np.asarray(self.p).reshape(-1)[0]))
+        return size - 1
+
+    @classmethod
+    def samples(cls, n: int) -> tuple[Self, ...]:
+        return tuple(cls(p) for p in (1.1, 1.5, 2.0, 3.0)) + (cls(1.7, gamma=0.5),)
+
+
+def normmax(
+    x: ArrayLike, *, p: Parameter = 2.0, gamma: Parameter = 1.0, axis: int = -1, where: ArrayLike | None = None
+) -> NDArray[Any]:
+    r"""``argmax_y <x, y> - gamma |y|_p`` on the simplex: sparse weights.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n)
+        Scores; n of them along ``axis``.
+    p : float or array_like that broadcasts against the batch, default 2.0
+        Exponent, > 1.
+    gamma : float or array_like that broadcasts against the batch, default 1.0
+        Strength of the regularizer, > 0, in the units of the scores.
+    axis : int, default -1
+        The axis that holds the scores of one problem.
+    where : array_like of bool that broadcasts against ``x``, optional
+        True = takes part; other entries get weight 0. Entries of -inf are masked too.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of ``x`` (float64 for integers)
+        Weights; zeros where a whole row is masked, NaN in a row with NaN or +inf.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence, where a parameter, the axis or the mask breaks its rule.
+
+    Notes
+    -----
+    Source: Blondel. See :class:`Normmax` for max, loss, Jacobian and certificate.
+    """
+    return Normmax(p, gamma).argmax(x, axis, where)

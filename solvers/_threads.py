@@ -1,0 +1,104 @@
+"""Runs a driver over blocks of rows: serial, or on a thread pool of this process.
+
+Kernels release the GIL, so plain threads scale. The pool is keyed by the process id and made at first use, so a
+forked worker gets its own; Numba's ``prange`` dies there, or aborts under concurrent Python threads.
+"""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+__all__ = ["get_num_threads", "run", "set_num_threads"]
+
+_BLOCK = 1 << 20  # elements per block: a signal such as Ctrl-C is seen between blocks
+_WORTH_A_THREAD = 1 << 15  # elements below which handing work over costs more than it saves
+
+_lock = threading.Lock()
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_threads: int | None = None
+
+
+def _available() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def get_num_threads() -> int:
+    """Number of threads that large batches are spread over.
+
+    Set by :func:`set_num_threads`, else by the environment variable ``REGMAX_NUM_THREADS``, else the number of cores
+    this process may use.
+    """
+    if _threads is not None:
+        return _threads
+    try:
+        return max(1, int(os.environ.get("REGMAX_NUM_THREADS", "")))
+    except ValueError:
+        return _available()
+
+
+def set_num_threads(n: int) -> None:
+    """Spread large batches over ``n`` threads from now on; 1 runs everything in the calling thread.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``n`` is below 1, or not an integer.
+
+    Notes
+    -----
+    Results do not depend on it: every row is solved by one thread. Source: regmax.
+    """
+    global _threads
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"set_num_threads: n must be an integer, got {n!r}")
+    if n < 1:
+        raise ValueError(f"set_num_threads: n must be >= 1, got {n}")
+    _threads = n.__index__()
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    key = (os.getpid(), threads)
+    with _lock:
+        if key not in _pools:
+            _pools[key] = ThreadPoolExecutor(threads, thread_name_prefix="regmax")
+        return _pools[key]
+
+
+def _renew_lock() -> None:
+    """A fork copies the lock in whatever state another thread left it."""
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def run(driver, rows: int, width: int, *arguments) -> None:
+    """Call ``driver(*arguments, start, stop)`` on blocks that cover ``range(rows)``; ``width`` elements per row."""
+    if rows == 0:
+        return
+    threads = min(get_num_threads(), rows, rows * width // _WORTH_A_THREAD)
+    if threads <= 1:
+        step = max(1, _BLOCK // width)
+        for start in range(0, rows, step):
+            driver(*arguments, start, min(start + step, rows))
+        return
+    step = min(-(-rows // threads), max(1, _BLOCK // width))
+    pool = _pool(threads)
+    futures = [pool.submit(driver, *arguments, start, min(start + step, rows)) for start in range(0, rows, step)]
+    try:
+        for future in futures:
+            future.result()
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise

@@ -1,0 +1,197 @@
+r"""Entmax for every ``alpha > 0``: weights are q-exponentials ``[1 + e (z_i - u)]_+^(1/e)``, e = alpha - 1.
+
+With ``f(u) = sum y_i`` and ``s(u) = sum y_i^(2 - alpha)``, Newton's method on the norm ``f^e`` reads
+``u += (f - f^(1-e)) / (e s)``. For ``alpha <= 2`` (below 1 included) that norm is convex or concave in the right
+sense, so from ``u = 0`` the steps never overshoot; at e -> 0 the step is ``log f`` and one step ends softmax.
+Above 2 it is neither: there the threshold is bracketed.
+Sources: Peters, Niculae & Martins 2019; Blondel, Martins & Niculae 2020 for the family.
+"""
+
+import numpy as np
+
+from ._elementary import power, power_near_one
+from ._jit import kernel
+from .rows import enter
+from .simplex import sparsemax_row
+from .softmax import softmax_row, weighted_jacobian_row
+from .threshold import MAX_STEPS, safeguarded
+
+__all__ = ["entmax", "entmax_jacobian", "entmax_row"]
+
+_MAX_POWER = 8
+
+
+@kernel
+def _sums(x, top, scale, t, exponent):
+    """(sum d^exponent, sum d^(exponent-1)) over ``d = [scale (x - top) - t]_+``, for a whole exponent >= 2."""
+    zero = x.dtype.type(0)
+    f, s = zero, zero
+    for i in range(x.size):
+        d = (x[i] - top) * scale - t
+        d = d if d > zero else zero
+        p = d
+        for _ in range(exponent - 2):
+            p *= d
+        s += p
+        f += p * d
+    return f, s
+
+
+@kernel
+def _squares(x, top, scale, t):
+    """:func:`_sums` for exponent 2, which the compiler then turns into vector instructions."""
+    zero = x.dtype.type(0)
+    f, s = zero, zero
+    for i in range(x.size):
+        d = (x[i] - top) * scale - t
+        d = d if d > zero else zero
+        s += d
+        f += d * d
+    return f, s
+
+
+@kernel
+def norm_threshold(x, top, scale, exponent):
+    """t with ``sum [scale (x - top) - t]_+^exponent = 1`` for a whole exponent >= 2: Newton on the norm, from -1."""
+    one = x.dtype.type(1)
+    t = -one
+    while True:
+        f, s = _squares(x, top, scale, t) if exponent == 2 else _sums(x, top, scale, t, exponent)
+        step = (f - f ** (one - one / x.dtype.type(exponent))) / s
+        if not t + step > t:
+            return t
+        t += step
+
+
+@kernel
+def _whole_power_row(x, top, gamma, exponent, out):
+    """alpha = 1 + 1/exponent: powers by multiplication only."""
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    scale = one / (x.dtype.type(exponent) * gamma)
+    t = norm_threshold(x, top, scale, exponent)
+    total = zero
+    for i in range(x.size):
+        d = (x[i] - top) * scale - t
+        d = d if d > zero else zero
+        p = d
+        for _ in range(exponent - 1):
+            p *= d
+        out[i] = p
+        total += p
+    for i in range(x.size):
+        out[i] /= total
+
+
+@kernel
+def _weights(x, top, inverse, e, u, out):
+    """Write ``y_i(u)`` and return (sum y_i, sum y_i / d_i) with ``d_i = 1 + e (z_i - u)``."""
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    huge = np.finfo(x.dtype).max
+    exponent = one / e
+    f, s = zero, zero
+    for i in range(x.size):
+        w = e * ((x[i] - top) * inverse - u)
+        w = min(max(w, -one), huge)
+        y = power_near_one(w, exponent, one)
+        out[i] = y
+        f += y
+        s += y / (one + w) if y > zero else zero
+    return f, s
+
+
+@kernel
+def _general_row(x, top, gamma, e, out):
+    """Any alpha in (0, 2]: Newton from the left in u."""
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    inverse = one / gamma
+    u = zero
+    for _ in range(MAX_STEPS):
+        f, s = _weights(x, top, inverse, e, u, out)
+        step = -f * np.expm1(-e * np.log(f)) / (e * s)
+        if not step > np.finfo(x.dtype).eps:
+            break
+        u += step
+    for i in range(x.size):
+        out[i] /= f
+
+
+@kernel
+def _bracketed_row(x, top, gamma, e, out, work):
+    """alpha > 2: bracketed in ``t = e u - 1``, then a blend of the two neighbouring thresholds.
+
+    There a weight just above the threshold changes by ``ulp(t)^(1/e)``, far more than an ulp; blending puts what is
+    missing on just those weights.
+    """
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    tiny = np.finfo(x.dtype).tiny
+    exponent, scale = one / e, e / gamma
+    low, high = -one, -max(x.dtype.type(x.size) ** -e, tiny)
+    t = low
+    for _ in range(MAX_STEPS):
+        f, s = zero, zero
+        for i in range(x.size):
+            d = (x[i] - top) * scale - t
+            y = power(d, exponent, tiny)
+            f += y
+            s += y / d if d > tiny else zero
+        if f >= one:
+            low = t
+        else:
+            high = t
+        following = safeguarded(low, high, t + e * (f - one) / s)
+        if following == low or following == high:
+            break
+        t = following
+    above, below = zero, zero
+    for i in range(x.size):
+        z = (x[i] - top) * scale
+        out[i] = power(z - low, exponent, tiny)
+        work[i] = power(z - high, exponent, tiny)
+        above += out[i]
+        below += work[i]
+    share = (above - one) / (above - below) if above > below else zero
+    share = min(max(share, zero), one)
+    total = zero
+    for i in range(x.size):
+        out[i] += share * (work[i] - out[i])
+        total += out[i]
+    for i in range(x.size):
+        out[i] /= total
+
+
+@kernel
+def entmax_row(x, top, gamma, alpha, out, work):
+    one = x.dtype.type(1)
+    e = alpha - one
+    whole = np.rint(one / e) if e != one - one else one
+    if alpha == one:
+        softmax_row(x, top, gamma, out)
+    elif e == one:
+        sparsemax_row(x, top, gamma, out)
+    elif e > one:
+        _bracketed_row(x, top, gamma, e, out, work)
+    elif 2 <= whole <= _MAX_POWER and abs(e * whole - one) < whole * np.finfo(x.dtype).eps:
+        _whole_power_row(x, top, gamma, np.int64(whole), out)
+    else:
+        _general_row(x, top, gamma, e, out)
+
+
+@kernel
+def entmax(x, gamma, alpha, out, start, stop):
+    work = x[0].copy()
+    spare = x[0].copy()
+    for r in range(start, stop):
+        row, top, live = enter(x[r], out[r], work)
+        if live:
+            entmax_row(row, top, gamma[r], alpha[r], out[r], spare)
+
+
+@kernel
+def entmax_jacobian(y, v, gamma, alpha, out, start, stop):
+    """Weights ``y^(2 - alpha)`` on the support."""
+    two, zero = y.dtype.type(2), y.dtype.type(0)
+    work = y[0].copy()
+    for r in range(start, stop):
+        for i in range(work.size):
+            work[i] = y[r, i] ** (two - alpha[r]) if y[r, i] > zero else zero
+        weighted_jacobian_row(work, v[r], gamma[r], out[r])

@@ -1,0 +1,320 @@
+r"""Ordered weights: oscarmax, its published approximation, their Jacobian and certifying subgradient.
+
+On the simplex the sorted-weight penalty is the Lovasz extension of a submodular function, so the answer is
+``P_simplex(isotonic(sort(z) - lam w))`` (no sign, no absolute value, no clipping). Since ``y_i > 0`` only if
+``z_i >= tau + lam w_k``, and every top-k set gives a lower bound on tau, most entries are discarded before any sort.
+Sources: Zeng & Figueiredo 2014 for the prox; Best & Chakravarti 1990 for pool-adjacent-violators.
+"""
+
+import numpy as np
+
+from ._jit import kernel
+from .rows import enter, floor_of
+
+__all__ = ["oscarmax", "oscarmax_jacobian", "oscarmax_subgradient", "pool_adjacent_violators", "sort_descending"]
+
+_RUN = 16
+
+
+@kernel
+def sort_descending(values, order, count, spare_values, spare_order):
+    """Stable merge sort of ``values[:count]``, largest first, carrying ``order`` along."""
+    for first in range(0, count, _RUN):
+        for i in range(first + 1, min(first + _RUN, count)):
+            value, index, j = values[i], order[i], i
+            while j > first and values[j - 1] < value:
+                values[j], order[j] = values[j - 1], order[j - 1]
+                j -= 1
+            values[j], order[j] = value, index
+    width = _RUN
+    while width < count:
+        for first in range(0, count, 2 * width):
+            left, middle, last = first, min(first + width, count), min(first + 2 * width, count)
+            right = middle
+            for k in range(first, last):
+                if left < middle and (right >= last or values[left] >= values[right]):
+                    spare_values[k], spare_order[k] = values[left], order[left]
+                    left += 1
+                else:
+                    spare_values[k], spare_order[k] = values[right], order[right]
+                    right += 1
+        for k in range(count):
+            values[k], order[k] = spare_values[k], spare_order[k]
+        width *= 2
+
+
+@kernel
+def pool_adjacent_violators(values, count, size):
+    """Non-increasing isotonic regression of ``values[:count]`` in place, as blocks; returns how many blocks.
+
+    Block b has value ``values[b]`` and ``size[b]`` entries.
+    """
+    one = values.dtype.type(1)
+    blocks = 0
+    for i in range(count):
+        value, length = values[i], one
+        while blocks > 0 and values[blocks - 1] <= value:
+            blocks -= 1
+            total = length + size[blocks]
+            value += (values[blocks] - value) * (size[blocks] / total)
+            length = total
+        values[blocks], size[blocks] = value, length
+        blocks += 1
+    return blocks
+
+
+@kernel
+def _weight(weights, n, k):
+    """The k-th of n sorted weights; an empty ``weights`` stands for n - 1, ..., 0."""
+    return weights[k] if weights.size > 0 else weights.dtype.type(n - 1 - k)
+
+
+@kernel
+def _bulge(weights, n):
+    """max_k of the prefix sums of the weights about their mean: 0 only if the weights are constant."""
+    zero = weights.dtype.type(0)
+    if weights.size == 0:
+        return weights.dtype.type(n // 2) * weights.dtype.type(n - n // 2) / weights.dtype.type(2)
+    if n == 0 or weights[0] == weights[n - 1]:
+        return zero
+    mean, total, most = zero, zero, zero
+    for k in range(n):
+        mean += weights[k] / weights.dtype.type(n)
+    for k in range(n):
+        total += weights[k] - mean
+        most = max(most, total)
+    return most
+
+
+@kernel
+def _select(z, lam, weights, n, values, order):
+    """Copy to ``values`` and ``order`` the entries that may be positive; returns how many."""
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    slack = np.sqrt(np.finfo(z.dtype).eps)
+    kept, bound = n, -np.inf * one
+    tau = bound
+    while True:
+        total, count, mass = zero, 0, zero
+        for i in range(z.size):
+            if z[i] > -np.inf and z[i] >= bound:
+                values[count], order[count] = z[i], i
+                total += z[i]
+                count += 1
+        if count == kept and bound > -np.inf:
+            return count
+        kept = count
+        least = _weight(weights, n, kept - 1)
+        for k in range(kept):
+            mass += _weight(weights, n, k) - least
+        tau = max(tau, (total - lam * mass - one) / z.dtype.type(kept) - lam * least)
+        bound = tau + lam * least
+        bound -= slack * (one + abs(bound))
+
+
+@kernel
+def _threshold(blocks, values, size):
+    """tau of the simplex projection of a non-increasing block vector: the largest (prefix sum - 1) / length."""
+    one, zero = values.dtype.type(1), values.dtype.type(0)
+    tau, total, length, support = -np.inf * one, zero, zero, zero
+    for b in range(blocks):
+        total += (values[b] - values[0]) * size[b]
+        length += size[b]
+        if (total - one) / length > tau:
+            tau = (total - one) / length
+            support = length
+    excess = -one
+    for b in range(blocks):
+        excess += size[b] * max((values[b] - values[0]) - tau, zero)
+    return tau + excess / support
+
+
+@kernel
+def oscarmax_row(z, lam, weights, n, spread, out, values, order, size, spare_order):
+    """z: scores over gamma with maximum 0, -inf where masked; n: how many are not; spread: the largest of -z."""
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    bulge = _bulge(weights, n)
+    out[:] = zero
+    if bulge > zero and lam * bulge >= z.dtype.type(n) * spread:
+        for i in range(z.size):
+            out[i] = one / z.dtype.type(n) if z[i] > -np.inf else zero
+        return
+    if bulge == zero:
+        lam = zero
+    count = _select(z, lam, weights, n, values, order)
+    sort_descending(values, order, count, size, spare_order)
+    least = _weight(weights, n, count - 1)
+    for k in range(count):
+        values[k] -= lam * (_weight(weights, n, k) - least)
+    blocks = pool_adjacent_violators(values, count, size)
+    tau = _threshold(blocks, values, size)
+    k, head = 0, values[0]
+    for b in range(blocks):
+        weight = max((values[b] - head) - tau, zero)
+        for _ in range(np.int64(size[b])):
+            out[order[k]] = weight
+            k += 1
+
+
+@kernel
+def oscarmax(x, gamma, lam, weights, out, start, stop):
+    work, z, values, size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    order, spare_order = np.empty(x.shape[1], np.int64), np.empty(x.shape[1], np.int64)
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    floor = floor_of(x)
+    for r in range(start, stop):
+        row, top, live = enter(x[r], out[r], work)
+        if live:
+            inverse = one / gamma[r]
+            lowest = -np.finfo(x.dtype).max / x.dtype.type(4 * x.shape[1])
+            n, spread = 0, zero
+            for i in range(row.size):
+                z[i] = max((row[i] - top) * inverse, lowest) if row[i] > floor else -np.inf
+                if row[i] > floor:
+                    n += 1
+                    spread = max(spread, -z[i])
+            w = weights[r % weights.shape[0]]
+            oscarmax_row(z, lam[r], w, n, spread, out[r], values, order, size, spare_order)
+
+
+@kernel
+def owl_prox(x, lam, weights, out, start, stop):
+    """The published operator: prox of ``lam sum w_k |y|_(k)`` with sign and absolute value, clipped at zero."""
+    zero = x.dtype.type(0)
+    values, size = x[0].copy(), x[0].copy()
+    order, spare_order = np.empty(x.shape[1], np.int64), np.empty(x.shape[1], np.int64)
+    n = x.shape[1]
+    for r in range(start, stop):
+        w = weights[r % weights.shape[0]]
+        for i in range(n):
+            values[i], order[i] = abs(x[r, i]), i
+        sort_descending(values, order, n, size, spare_order)
+        for k in range(n):
+            values[k] -= lam[r] * _weight(w, n, k)
+        blocks = pool_adjacent_violators(values, n, size)
+        k = 0
+        for b in range(blocks):
+            for _ in range(np.int64(size[b])):
+                i = order[k]
+                out[r, i] = max(values[b], zero) * np.sign(x[r, i])
+                k += 1
+
+
+@kernel
+def oscarmax_jacobian(y, v, gamma, lam, weights, out, start, stop):
+    """Average v over each cluster, subtract its mean over the support, zero outside.
+
+    Equal entries of y whose penalties are equal too are not fused, only equal.
+    """
+    zero = y.dtype.type(0)
+    values, spare = y[0].copy(), y[0].copy()
+    order, spare_order = np.empty(y.shape[1], np.int64), np.empty(y.shape[1], np.int64)
+    for r in range(start, stop):
+        w = weights[r % weights.shape[0]]
+        count, mean = 0, zero
+        for i in range(y.shape[1]):
+            out[r, i] = zero
+            if y[r, i] > zero:
+                values[count], order[count] = y[r, i], i
+                mean += v[r, i]
+                count += 1
+        if count == 0:
+            continue
+        mean /= y.dtype.type(count)
+        sort_descending(values, order, count, spare, spare_order)
+        first, total = 0, zero
+        for k in range(count):
+            total += v[r, order[k]]
+            if k == count - 1 or values[k + 1] != values[k]:
+                fused = lam[r] * (_weight(w, y.shape[1], first) - _weight(w, y.shape[1], k)) > zero
+                for j in range(first, k + 1):
+                    average = total / y.dtype.type(k + 1 - first) if fused else v[r, order[j]]
+                    out[r, order[j]] = (average - mean) / gamma[r]
+                first, total = k + 1, zero
+
+
+@kernel
+def _inside_permutohedron(target, first, last, lam, weights, n, centre):
+    """Shrink ``target[first:last]`` (non-increasing) about its mean until lam w majorises it; ``centre`` is added.
+
+    The result is always a valid subgradient of one tie group; it is the target itself wherever that is valid.
+    """
+    zero, one = target.dtype.type(0), target.dtype.type(1)
+    length = target.dtype.type(last - first)
+    mean, mean_weight = zero, zero
+    for k in range(first, last):
+        mean += target[k] / length
+        mean_weight += (_weight(weights, n, k) - centre) / length
+    share, sum_target, sum_weight = one, zero, zero
+    for k in range(first, last - 1):
+        sum_target += target[k] - mean
+        sum_weight += (_weight(weights, n, k) - centre) - mean_weight
+        if sum_target > zero:
+            share = min(share, max(lam * sum_weight, zero) / sum_target)
+    for k in range(first, last):
+        target[k] = lam * mean_weight + share * (target[k] - mean)
+
+
+@kernel
+def _fill_zeros(target, first, last, mass):
+    """Raise the smallest of ``target[first:last]`` (non-increasing) to one level so that their sum becomes ``mass``."""
+    total = target.dtype.type(0)
+    for k in range(first, last):
+        level = (mass - total) / target.dtype.type(last - k)
+        if level >= target[k]:
+            for j in range(k, last):
+                target[j] = level
+            return
+        total += target[k]
+
+
+@kernel
+def _row_subgradient(z, y, lam, weights, out, order, values, target, spare, spare_order):
+    zero = z.dtype.type(0)
+    n = 0
+    for i in range(z.size):
+        out[i] = zero
+        if z[i] > -np.inf:
+            values[n], order[n] = z[i], i
+            n += 1
+    sort_descending(values, order, n, spare, spare_order)
+    for k in range(n):
+        values[k] = y[order[k]]
+    sort_descending(values, order, n, spare, spare_order)
+    centre, support, tau = zero, 0, zero
+    for k in range(n):
+        centre += _weight(weights, n, k) / z.dtype.type(n)
+    for k in range(n):
+        if values[k] > zero:
+            tau += z[order[k]] - values[k] - lam * (_weight(weights, n, k) - centre)
+            support += 1
+    tau /= z.dtype.type(max(support, 1))
+    first = 0
+    for k in range(n):
+        target[k] = z[order[k]] - values[k] - tau
+        if k == n - 1 or values[k + 1] != values[k]:
+            if values[k] == zero:
+                mass = zero
+                for j in range(first, n):
+                    mass += lam * (_weight(weights, n, j) - centre)
+                _fill_zeros(target, first, n, mass)
+            _inside_permutohedron(target, first, k + 1, lam, weights, n, centre)
+            first = k + 1
+    for k in range(n):
+        out[order[k]] = values[k] + target[k]
+
+
+@kernel
+def oscarmax_subgradient(x, y, gamma, lam, weights, out, start, stop):
+    """An element of the subdifferential at y up to a constant, chosen so that it certifies y at x where one does."""
+    floor = floor_of(x)
+    z, values, target, spare = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    order, spare_order = np.empty(x.shape[1], np.int64), np.empty(x.shape[1], np.int64)
+    for r in range(start, stop):
+        top = -np.inf
+        for i in range(z.size):
+            top = max(top, x[r, i])
+        for i in range(z.size):
+            z[i] = (x[r, i] - top) / gamma[r] if x[r, i] > floor else -np.inf
+        _row_subgradient(
+            z, y[r], lam[r], weights[r % weights.shape[0]], out[r], order, values, target, spare, spare_order
+        )

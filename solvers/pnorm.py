@@ -1,0 +1,172 @@
+r"""Penalties that are norms: the squared p-norm and the p-norm itself, p > 1, with ``1/p + 1/q = 1``.
+
+Both weights are ``d^(q-1) / sum d^(q-1)`` with ``d = [z - t]_+`` and z = (x - max x) / gamma. The norm asks
+``|d|_q = 1`` (convex and decreasing in t: Newton from the left); the squared norm asks that the derivative of
+``t + |d|_q^2 / 2`` vanish (bracketed). Source: Niculae & Blondel 2017 for the squared norm, Blondel, Martins &
+Niculae 2020 for the norm; the conditions are derived in docs/theory.md.
+"""
+
+import numpy as np
+
+from ._elementary import power
+from ._jit import kernel
+from .entmax import norm_threshold
+from .rows import enter
+from .simplex import sparsemax_row
+from .threshold import MAX_STEPS, safeguarded
+
+__all__ = ["normmax", "normmax_jacobian", "pnormmax", "pnormmax_jacobian"]
+
+
+@kernel
+def _power_sums(x, top, inverse, t, q):
+    """(sum d^(q-2), sum d^(q-1), sum d^q) over the support of ``d = [z - t]_+``."""
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    tiny = np.finfo(x.dtype).tiny
+    lowest, lower, sum_q = zero, zero, zero
+    for i in range(x.size):
+        d = (x[i] - top) * inverse - t
+        a = power(d, q - one, tiny)
+        lower += a
+        lowest += a / d if d > tiny else zero
+        sum_q += a * d if d > tiny else zero
+    return lowest, lower, sum_q
+
+
+@kernel
+def _normalised_powers(x, top, inverse, t, q, out):
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    tiny = np.finfo(x.dtype).tiny
+    total = zero
+    for i in range(x.size):
+        out[i] = power((x[i] - top) * inverse - t, q - one, tiny)
+        total += out[i]
+    for i in range(x.size):
+        out[i] /= total
+
+
+@kernel
+def normmax_row(x, top, gamma, p, out):
+    one = x.dtype.type(1)
+    inverse = one / gamma
+    q = p / (p - one)
+    if q == one + one:
+        t = norm_threshold(x, top, inverse, 2)
+    else:
+        t = -one
+        for _ in range(MAX_STEPS):
+            _, s, f = _power_sums(x, top, inverse, t, q)
+            step = (f - f ** (one - one / q)) / s
+            if not t + step > t:
+                break
+            t += step
+    _normalised_powers(x, top, inverse, t, q, out)
+
+
+@kernel
+def normmax(x, gamma, p, out, start, stop):
+    work = x[0].copy()
+    for r in range(start, stop):
+        row, top, live = enter(x[r], out[r], work)
+        if live:
+            normmax_row(row, top, gamma[r], p[r], out[r])
+
+
+@kernel
+def pnormmax_row(x, top, gamma, p, out):
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    two = one + one
+    if p == two:
+        sparsemax_row(x, top, gamma, out)
+        return
+    tiny = np.finfo(x.dtype).tiny
+    inverse = one / gamma
+    q = p / (p - one)
+    low, high = -one, -(x.dtype.type(x.size) ** (-two / q))
+    above, below = one, one
+    t = low
+    for _ in range(MAX_STEPS):
+        lowest, lower, f = _power_sums(x, top, inverse, t, q)
+        shrink = f ** (two / q - one)
+        slope = shrink * lower
+        if slope >= one:
+            low, above = t, slope
+        else:
+            high, below = t, slope
+        curvature = (two - q) * shrink * lower * lower / f + (q - one) * shrink * lowest
+        following = safeguarded(low, high, t + (slope - one) / curvature)
+        if following == low or following == high:
+            break
+        t = following
+    # As in entmax above 2: for p > 2 weights near zero move by far more than an ulp, so blend two neighbours.
+    share = min(max((above - one) / (above - below), zero), one) if above > below else zero
+    total = zero
+    for i in range(x.size):
+        z = (x[i] - top) * inverse
+        a = power(z - low, q - one, tiny)
+        out[i] = a + share * (power(z - high, q - one, tiny) - a)
+        total += out[i]
+    for i in range(x.size):
+        out[i] /= total
+
+
+@kernel
+def pnormmax(x, gamma, p, out, start, stop):
+    work = x[0].copy()
+    for r in range(start, stop):
+        row, top, live = enter(x[r], out[r], work)
+        if live:
+            pnormmax_row(row, top, gamma[r], p[r], out[r])
+
+
+@kernel
+def _inverse_curvature(y, gamma, p, power_of_norm, out):
+    """Diagonal ``y^(2-p) N^power_of_norm / (gamma (p-1))`` on the support, N the p-norm of y; returns N."""
+    one, zero = y.dtype.type(1), y.dtype.type(0)
+    total = zero
+    for i in range(y.size):
+        total += y[i] ** p if y[i] > zero else zero
+    norm = total ** (one / p)
+    scale = norm**power_of_norm / (gamma * (p - one))
+    for i in range(y.size):
+        out[i] = y[i] ** (one + one - p) * scale if y[i] > zero else zero
+    return norm
+
+
+@kernel
+def normmax_jacobian(y, v, gamma, p, out, start, stop):
+    """``(I - y 1^T) G (I - 1 y^T) v``, G the inverse curvature: the norm is flat along y, the simplex forbids 1."""
+    zero = y.dtype.type(0)
+    g = y[0].copy()
+    for r in range(start, stop):
+        _inverse_curvature(y[r], gamma[r], p[r], p[r] - y.dtype.type(1), g)
+        mean, total = zero, zero
+        for i in range(g.size):
+            mean += y[r, i] * v[r, i] if y[r, i] > zero else zero
+        for i in range(g.size):
+            out[r, i] = g[i] * (v[r, i] - mean) if y[r, i] > zero else zero
+            total += out[r, i]
+        for i in range(g.size):
+            out[r, i] -= y[r, i] * total
+
+
+@kernel
+def pnormmax_jacobian(y, v, gamma, p, out, start, stop):
+    """``H^-1 - H^-1 1 1^T H^-1 / (1^T H^-1 1)`` with ``H^-1 = G - (2-p) / (gamma (p-1) N^2) y y^T``."""
+    one, zero = y.dtype.type(1), y.dtype.type(0)
+    g = y[0].copy()
+    for r in range(start, stop):
+        norm = _inverse_curvature(y[r], gamma[r], p[r], p[r] - one - one, g)
+        c = (one + one - p[r]) / (gamma[r] * (p[r] - one) * norm * norm)
+        along, total, mean, mass = zero, zero, zero, zero
+        for i in range(g.size):
+            if y[r, i] > zero:
+                along += y[r, i] * v[r, i]
+                mass += y[r, i]
+        for i in range(g.size):
+            if y[r, i] > zero:
+                total += g[i] - c * y[r, i] * mass
+                mean += g[i] * v[r, i] - c * y[r, i] * along
+        ratio = mean / total if total > zero else zero
+        for i in range(g.size):
+            out[r, i] = g[i] * (v[r, i] - ratio) - c * y[r, i] * (along - ratio * mass) if y[r, i] > zero else zero

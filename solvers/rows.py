@@ -1,0 +1,133 @@
+"""What every driver does to a row first: find its maximum, and tell live, masked, dead and invalid rows apart.
+
+Floats read as integers can be put in their own order by one exclusive-or, so a single vectorised pass over
+integers yields maximum, minimum and NaN; a comparison of floats that honours NaN does not vectorise.
+"""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from ._jit import exact, kernel
+
+__all__ = ["FLOOR", "enter", "extent", "floor_of", "kth_largest"]
+
+#: An entry at or below FLOOR[dtype] takes no part: half the most negative finite number.
+FLOOR = {np.dtype(t): t(np.finfo(t).min) / t(2) for t in (np.float32, np.float64)}
+
+_FLOOR_64, _FLOOR_32 = float(FLOOR[np.dtype(np.float64)]), FLOOR[np.dtype(np.float32)]
+_MAGNITUDE_64, _MAGNITUDE_32 = 0x7FFFFFFFFFFFFFFF, np.int32(0x7FFFFFFF)
+_INFINITY_64, _INFINITY_32 = 0x7FF0000000000000, np.int32(0x7F800000)
+
+
+@exact
+def _extent64(x):
+    read = x.view(np.int64)
+    high, low = -_MAGNITUDE_64, _MAGNITUDE_64
+    for i in range(read.size):
+        v = read[i] ^ ((read[i] >> 63) & _MAGNITUDE_64)
+        high = max(high, v)
+        low = min(low, v)
+    valid = high < _INFINITY_64 and low >= -_INFINITY_64 - 1
+    high ^= (high >> 63) & _MAGNITUDE_64
+    low ^= (low >> 63) & _MAGNITUDE_64
+    return np.int64(high).view(np.float64), np.int64(low).view(np.float64), valid
+
+
+@exact
+def _extent32(x):
+    read = x.view(np.int32)
+    high, low = np.int32(-_MAGNITUDE_32), _MAGNITUDE_32
+    for i in range(read.size):
+        v = np.int32(read[i] ^ ((read[i] >> np.int32(31)) & _MAGNITUDE_32))
+        high = max(high, v)
+        low = min(low, v)
+    valid = high < _INFINITY_32 and low >= np.int32(-_INFINITY_32 - np.int32(1))
+    high = np.int32(high ^ ((high >> np.int32(31)) & _MAGNITUDE_32))
+    low = np.int32(low ^ ((low >> np.int32(31)) & _MAGNITUDE_32))
+    return high.view(np.float32), low.view(np.float32), valid
+
+
+def extent(x):
+    """(maximum, minimum, valid) of a row; valid is False where an entry is NaN or +inf."""
+    return _extent32(x) if x.dtype == np.float32 else _extent64(x)
+
+
+@overload(extent)
+def _extent(x):
+    return (lambda x: _extent32(x)) if x.dtype == types.float32 else (lambda x: _extent64(x))
+
+
+@exact
+def _kth64(x, k):
+    read = x.view(np.int64)
+    low, high = -_MAGNITUDE_64, _MAGNITUDE_64
+    while low < high:
+        middle = (low | high) - ((low ^ high) >> 1)
+        count = 0
+        for i in range(read.size):
+            count += (read[i] ^ ((read[i] >> 63) & _MAGNITUDE_64)) >= middle
+        if count >= k:
+            low = middle
+        else:
+            high = middle - 1
+    return np.int64(low ^ ((low >> 63) & _MAGNITUDE_64)).view(np.float64)
+
+
+@exact
+def _kth32(x, k):
+    read = x.view(np.int32)
+    low, high = np.int64(-_MAGNITUDE_32), np.int64(_MAGNITUDE_32)
+    while low < high:
+        middle = (low | high) - ((low ^ high) >> 1)
+        count = 0
+        for i in range(read.size):
+            count += np.int32(read[i] ^ ((read[i] >> np.int32(31)) & _MAGNITUDE_32)) >= np.int32(middle)
+        if count >= k:
+            low = middle
+        else:
+            high = middle - 1
+    low = np.int32(low)
+    return np.int32(low ^ ((low >> np.int32(31)) & _MAGNITUDE_32)).view(np.float32)
+
+
+def kth_largest(x, k):
+    """The k-th largest entry (k from 1) of a row without NaN, by bisection of its bits: at most 64 passes, no sort."""
+    return _kth32(x, k) if x.dtype == np.float32 else _kth64(x, k)
+
+
+@overload(kth_largest)
+def _kth_largest(x, k):
+    return (lambda x, k: _kth32(x, k)) if x.dtype == types.float32 else (lambda x, k: _kth64(x, k))
+
+
+def floor_of(x):
+    """The largest value that counts as masked in the dtype of ``x``."""
+    return FLOOR[x.dtype]
+
+
+@overload(floor_of)
+def _floor_of(x):
+    return (lambda x: _FLOOR_32) if x.dtype == types.float32 else (lambda x: _FLOOR_64)
+
+
+@kernel
+def enter(x, out, work):
+    """(row, maximum, live): ``row`` is ``x``, or ``work`` with -inf at masked entries.
+
+    Where nothing is to be solved ``live`` is False and ``out`` is filled: zeros if every entry is masked,
+    NaN if one is NaN or +inf.
+    """
+    floor = floor_of(x)
+    high, low, valid = extent(x)
+    if not valid:
+        out[:] = np.nan
+        return x, high, False
+    if high <= floor:
+        out[:] = 0
+        return x, high, False
+    if low > floor:
+        return x, high, True
+    for i in range(x.size):
+        work[i] = x[i] if x[i] > floor else -np.inf
+    return work, high, True

@@ -1,0 +1,54 @@
+"""Softmax: exponential weights, shifted by the maximum. Its Jacobian is the one of every weighted family.
+
+Source: Boltzmann's distribution; the shift is folklore.
+"""
+
+from ._elementary import exp
+from ._jit import kernel
+from .rows import enter
+
+__all__ = ["softmax", "softmax_row", "weighted_jacobian_row"]
+
+
+@kernel
+def softmax_row(x, top, gamma, out):
+    inverse = x.dtype.type(1) / gamma
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        v = exp((x[i] - top) * inverse)
+        out[i] = v
+        total += v
+    scale = x.dtype.type(1) / total
+    for i in range(x.size):
+        out[i] *= scale
+
+
+@kernel
+def softmax(x, gamma, out, start, stop):
+    work = x[0].copy()
+    for r in range(start, stop):
+        row, top, live = enter(x[r], out[r], work)
+        if live:
+            softmax_row(row, top, gamma[r], out[r])
+
+
+@kernel
+def weighted_jacobian_row(g, v, gamma, out):
+    """``(diag g - g g^T / sum g) v / gamma`` with the weights ``g >= 0`` given in ``out`` or elsewhere."""
+    zero = v.dtype.type(0)
+    total, mean = zero, zero
+    for i in range(v.size):
+        total += g[i]
+        mean += g[i] * v[i] if g[i] > zero else zero
+    if total == zero:
+        out[:] = zero
+        return
+    mean /= total
+    for i in range(v.size):
+        out[i] = g[i] * (v[i] - mean) / gamma if g[i] > zero else zero
+
+
+@kernel
+def softmax_jacobian(y, v, gamma, out, start, stop):
+    for r in range(start, stop):
+        weighted_jacobian_row(y[r], v[r], gamma[r], out[r])

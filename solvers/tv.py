@@ -1,0 +1,317 @@
+r"""Chains: the total variation prox, fusedmax, its Jacobian and the subgradient that certifies it.
+
+``tv_path`` is the taut string (Davies & Kovac 2001) told in slopes: it walks from left to right between an upper and
+a lower tube, keeps the convex and the concave hull of the tube's points as two stacks of (slope, length), and emits
+a segment when the hulls cross. Every point is pushed and popped once, so time is linear on any input; storing
+slopes, not cumulative sums, keeps float32 accurate.
+
+``fusedmax_row`` does not finish that prox. With ``h(tau) = max_A sum_A (z - tau) - cut(A) = sum [prox(z) - tau]_+``,
+convex and piecewise linear, Newton's method finds ``h(tau) = 1`` from a lower bound; each step labels the set A by
+one forward pass of clamped messages and one backward pass. Then only the runs inside A are solved.
+
+An edge of weight c_k joins k and k + 1; c_k = 0 separates them.
+"""
+
+import numpy as np
+
+from ._jit import kernel
+from .rows import enter, floor_of
+
+__all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_path"]
+
+
+@kernel
+def _largest_useful(r, c, first, last):
+    """A bound on edge weights: larger ones give the same prox, and would only swallow the data.
+
+    The string never leaves the range of the cumulative sums about their chord, so no tube wider than that matters.
+    """
+    zero = r.dtype.type(0)
+    low, high, widest, mean = r[first], r[first], zero, zero
+    for i in range(first, last):
+        low, high = min(low, r[i]), max(high, r[i])
+        mean += r[i]
+    for k in range(first, last - 1):
+        widest = max(widest, c[k])
+    spread = high - low
+    if widest <= r.dtype.type(8) * spread:
+        return widest
+    mean /= r.dtype.type(last - first)
+    total, below, above = zero, zero, zero
+    for i in range(first, last):
+        total += r[i] - mean
+        below, above = min(below, total), max(above, total)
+    return (above - below) + spread
+
+
+@kernel
+def _refine(r, c, bound, out, first, last):
+    """One step of iterative refinement: each segment's value becomes its mean plus the pull of its two ends."""
+    zero = r.dtype.type(0)
+    left = zero
+    start = first
+    while start < last:
+        value = out[start]
+        stop, residual = start, zero
+        while stop < last and out[stop] == value:
+            residual += r[stop] - value
+            stop += 1
+        if start > first:
+            pull = min(c[start - 1], bound)
+            residual += pull if left > value else -pull
+        if stop < last:
+            pull = min(c[stop - 1], bound)
+            residual += pull if out[stop] > value else -pull
+        residual /= r.dtype.type(stop - start)
+        for i in range(start, stop):
+            out[i] = value + residual
+        left = value
+        start = stop
+
+
+@kernel
+def tv_path(r, c, out, first, last, up, up_size, low, low_size):
+    """``argmin_y sum (y - r)^2 / 2 + sum c_k |y_{k+1} - y_k|`` on ``first <= i < last``; four stacks of that length."""
+    one, zero = r.dtype.type(1), r.dtype.type(0)
+    bound = _largest_useful(r, c, first, last)
+    apex = first
+    up_head, up_tail, low_head, low_tail = 0, -1, 0, -1
+    before = zero
+    for k in range(first, last):
+        after = min(c[k], bound) if k < last - 1 else zero
+        slope, size = r[k] + (after - before), one
+        while up_tail >= up_head and up[up_tail] >= slope:
+            total = size + up_size[up_tail]
+            slope += (up[up_tail] - slope) * (up_size[up_tail] / total)
+            size = total
+            up_tail -= 1
+        if up_tail < up_head:
+            while low_head <= low_tail and slope < low[low_head]:
+                length = low_size[low_head]
+                size -= length
+                slope += (slope - low[low_head]) * (length / size)
+                for _ in range(np.int64(length)):
+                    out[apex] = low[low_head]
+                    apex += 1
+                low_head += 1
+        up_tail += 1
+        up[up_tail], up_size[up_tail] = slope, size
+        slope, size = r[k] - (after - before), one
+        while low_tail >= low_head and low[low_tail] <= slope:
+            total = size + low_size[low_tail]
+            slope += (low[low_tail] - slope) * (low_size[low_tail] / total)
+            size = total
+            low_tail -= 1
+        if low_tail < low_head:
+            while up_head < up_tail and slope > up[up_head]:
+                length = up_size[up_head]
+                size -= length
+                slope += (slope - up[up_head]) * (length / size)
+                for _ in range(np.int64(length)):
+                    out[apex] = up[up_head]
+                    apex += 1
+                up_head += 1
+        low_tail += 1
+        low[low_tail], low_size[low_tail] = slope, size
+        before = after
+    # Both hulls end in one point now, and at most one of them still bends.
+    if up_tail > up_head:
+        low, low_size, low_head, low_tail = up, up_size, up_head, up_tail
+    for s in range(low_head, low_tail + 1):
+        for _ in range(np.int64(low_size[s])):
+            out[apex] = low[s]
+            apex += 1
+    _refine(r, c, bound, out, first, last)
+
+
+@kernel
+def _edges(x, lam, weights, floor, c):
+    """c_k = lam w_k, and 0 where an end is masked; an empty ``weights`` stands for ones."""
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    for k in range(x.size - 1):
+        w = weights[k] if weights.size > 0 else one
+        c[k] = lam * w if w > zero and lam > zero and x[k] > floor and x[k + 1] > floor else zero
+
+
+@kernel
+def tv(x, lam, weights, out, start, stop):
+    """The prox of ``lam sum w_k |y_{k+1} - y_k|``, row by row; masked entries separate and stay as they are."""
+    floor = floor_of(x)
+    c, up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    n = x.shape[1]
+    for r in range(start, stop):
+        _edges(x[r], lam[r], weights[r % weights.shape[0]], floor, c)
+        first = 0
+        for i in range(n):
+            if i == n - 1 or c[i] == 0:
+                if i == first:
+                    out[r, i] = x[r, i]
+                else:
+                    tv_path(x[r], c, out[r], first, i + 1, up, up_size, low, low_size)
+                first = i + 1
+
+
+@kernel
+def _label(z, c, tau, messages):
+    """Mark with 1 the set A that maximises ``sum_A (z - tau) - cut(A)``; return (that maximum, size of A)."""
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    message, edge = zero, zero
+    for i in range(z.size):
+        message = (z[i] - tau) + min(max(message, -edge), edge)
+        messages[i] = message
+        edge = c[i] if i < z.size - 1 else zero
+    total, count = zero, 0
+    last = False
+    for i in range(z.size - 1, -1, -1):
+        edge = c[i] if i < z.size - 1 else zero
+        inside = messages[i] > edge or (last and messages[i] >= -edge and edge > zero)
+        if inside:
+            total += z[i] - tau
+            count += 1
+        if inside != last and edge > zero:
+            total -= edge
+        messages[i] = one if inside else zero
+        last = inside
+    return total, count
+
+
+@kernel
+def _first_threshold(z, c, peak):
+    """A lower bound on tau: the better of A = everything and A = {peak}; z is -inf where masked."""
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    total, count = zero, 0
+    for i in range(z.size):
+        if z[i] > -np.inf:
+            total += z[i]
+            count += 1
+    cut = (c[peak - 1] if peak > 0 else zero) + (c[peak] if peak < z.size - 1 else zero)
+    return max((total - one) / z.dtype.type(count), -one - cut)
+
+
+@kernel
+def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size):
+    """z: scores over gamma with maximum 0 at ``peak``, -inf where masked; overwritten. c: edge weights."""
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    tau = _first_threshold(z, c, peak)
+    widest = zero
+    for k in range(z.size - 1):
+        widest = max(widest, c[k])
+    # An entry that far below tau is never in A; raising it to there keeps the messages small.
+    lowest = max(tau - widest - widest - one, -np.finfo(z.dtype).max / z.dtype.type(4 * z.size))
+    for i in range(z.size):
+        z[i] = max(z[i], lowest)
+    while True:
+        value, count = _label(z, c, tau, inside)
+        step = (value - one) / z.dtype.type(max(count, 1))
+        if not tau + step > tau:
+            break
+        tau += step
+    for i in range(z.size):
+        z[i] = (z[i] - tau) - step
+    first = 0
+    for i in range(z.size):
+        on = inside[i] > zero
+        ends = i == z.size - 1 or inside[i + 1] == zero or c[i] == zero
+        if not on:
+            out[i] = zero
+            first = i + 1
+        elif ends:
+            if first > 0:
+                z[first] -= c[first - 1]
+            if i < z.size - 1:
+                z[i] -= c[i]
+            if i == first:
+                out[i] = z[i]
+            else:
+                tv_path(z, c, out, first, i + 1, up, up_size, low, low_size)
+            for j in range(first, i + 1):
+                out[j] = max(out[j], zero)
+            first = i + 1
+
+
+@kernel
+def fusedmax(x, gamma, lam, weights, out, start, stop):
+    floor = floor_of(x)
+    work, z, c, inside = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    one = x.dtype.type(1)
+    lowest = -np.finfo(x.dtype).max / x.dtype.type(4 * x.shape[1])
+    for r in range(start, stop):
+        row, top, live = enter(x[r], out[r], work)
+        if live:
+            _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
+            inverse = one / gamma[r]
+            peak = 0
+            for i in range(row.size):
+                z[i] = max((row[i] - top) * inverse, lowest) if row[i] > floor else -np.inf
+                peak = i if row[i] == top else peak
+            fusedmax_row(z, c, peak, out[r], inside, up, up_size, low, low_size)
+
+
+@kernel
+def fusedmax_jacobian(y, v, gamma, lam, weights, out, start, stop):
+    """Average v over each segment, subtract its mean over the support, zero outside."""
+    zero = y.dtype.type(0)
+    n = y.shape[1]
+    for r in range(start, stop):
+        w = weights[r % weights.shape[0]]
+        mean, support, first, total = zero, 0, 0, zero
+        for i in range(n):
+            if not y[r, i] > zero:
+                out[r, i] = zero
+                first, total = i + 1, zero
+                continue
+            support += 1
+            mean += v[r, i]
+            total += v[r, i]
+            linked = i < n - 1 and y[r, i + 1] == y[r, i] and lam[r] > zero and (w.size == 0 or w[i] > zero)
+            if not linked:
+                for j in range(first, i + 1):
+                    out[r, j] = total / y.dtype.type(i + 1 - first)
+                first, total = i + 1, zero
+        if support > 0:
+            mean /= y.dtype.type(support)
+        for i in range(n):
+            out[r, i] = (out[r, i] - mean) / gamma[r] if y[r, i] > zero else zero
+
+
+@kernel
+def _flow(z, y, c, tau, out):
+    """Forward sweep of the dual flow: where y does not change, the least one that serves what came before."""
+    n = z.size
+    flow = z.dtype.type(0)
+    for i in range(n):
+        previous = flow
+        if i == n - 1 or c[i] == 0:
+            flow = z.dtype.type(0)
+        elif y[i + 1] > y[i]:
+            flow = -c[i]
+        elif y[i + 1] < y[i]:
+            flow = c[i]
+        else:
+            flow = min(max((z[i] - y[i] - tau) + previous, -c[i]), c[i])
+        out[i] = y[i] + flow - previous
+
+
+@kernel
+def fusedmax_subgradient(x, y, gamma, lam, weights, out, start, stop):
+    """An element of the subdifferential at y, chosen so that it certifies y at x where one does."""
+    floor = floor_of(x)
+    zero = x.dtype.type(0)
+    c, z = x[0].copy(), x[0].copy()
+    n = x.shape[1]
+    for r in range(start, stop):
+        _edges(x[r], lam[r], weights[r % weights.shape[0]], floor, c)
+        tau, support, top = zero, 0, -np.inf
+        for i in range(n):
+            top = max(top, x[r, i])
+        for i in range(n):
+            z[i] = (x[r, i] - top) / gamma[r] if x[r, i] > floor else zero
+            if y[r, i] > zero:
+                tau += z[i] - y[r, i]
+                support += 1
+        for k in range(n - 1):
+            if c[k] > zero and (y[r, k] > zero) != (y[r, k + 1] > zero):
+                tau -= c[k]
+        tau /= x.dtype.type(max(support, 1))
+        _flow(z, y[r], c, tau, out[r])
