@@ -65,7 +65,8 @@ def check(owner: str, declared: Field[Any], value: Any) -> Any:
         raise ValueError(f"{owner}: {name} must have one entry per {kind}, got the number {value!r}")
     good = np.broadcast_to(rule.holds(array), array.shape)
     if not good.all():
-        raise ValueError(f"{owner}: {name} must {rule.words}, got {array[~good].flat[0] if kind != 'rank' else value!r}")
+        wrong = array.tolist() if kind == "rank" else array[~good].flat[0].item()
+        raise ValueError(f"{owner}: {name} must {rule.words}, got {wrong}")
     if array.ndim == 0:
         return array.item() if array.dtype.kind == "f" else int(array)
     array.setflags(write=False)

@@ -82,10 +82,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def run(driver, rows: int, width: int, *arguments) -> None:
-    """Call ``driver(*arguments, start, stop)`` on blocks that cover ``range(rows)``; ``width`` elements per row."""
+def _read_only(array):
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def run(driver, inputs, *outputs) -> None:
+    """Call ``driver(*inputs, *outputs, start, stop)`` on blocks that cover the rows of the last output.
+
+    The kernels get read-only views of the inputs, so that none can write there and all callers share one compiled form.
+    """
+    rows, width = outputs[-1].shape
     if rows == 0:
         return
+    arguments = (*map(_read_only, inputs), *outputs)
     threads = min(get_num_threads(), rows, rows * width // _WORTH_A_THREAD)
     if threads <= 1:
         step = max(1, _BLOCK // width)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._elementary import power, power_near_one
 from ._jit import kernel
-from .rows import enter
+from .rows import enter, limits, normalise, row_sum
 from .simplex import sparsemax_row
 from .softmax import softmax_row, weighted_jacobian_row
 from .threshold import MAX_STEPS, safeguarded
@@ -69,7 +69,6 @@ def _whole_power_row(x, top, gamma, exponent, out):
     one, zero = x.dtype.type(1), x.dtype.type(0)
     scale = one / (x.dtype.type(exponent) * gamma)
     t = norm_threshold(x, top, scale, exponent)
-    total = zero
     for i in range(x.size):
         d = (x[i] - top) * scale - t
         d = d if d > zero else zero
@@ -77,86 +76,81 @@ def _whole_power_row(x, top, gamma, exponent, out):
         for _ in range(exponent - 1):
             p *= d
         out[i] = p
-        total += p
-    for i in range(x.size):
-        out[i] /= total
+    normalise(out)
 
 
 @kernel
-def _weights(x, top, inverse, e, u, out):
-    """Write ``y_i(u)`` and return (sum y_i, sum y_i / d_i) with ``d_i = 1 + e (z_i - u)``."""
+def _weights(x, top, inverse, e, u, out, slopes):
+    """Write ``y_i(u)`` and its slopes, and return (sum y_i, sum y_i / d_i) with ``d_i = 1 + e (z_i - u)``."""
     one, zero = x.dtype.type(1), x.dtype.type(0)
-    huge = np.finfo(x.dtype).max
+    huge = limits(x)[2]
     exponent = one / e
-    f, s = zero, zero
     for i in range(x.size):
-        w = e * ((x[i] - top) * inverse - u)
-        w = min(max(w, -one), huge)
-        y = power_near_one(w, exponent, one)
-        out[i] = y
+        w = min(max(e * ((x[i] - top) * inverse - u), -one), huge)
+        out[i] = power_near_one(w, exponent, one)
+        slopes[i] = out[i] / (one + w) if out[i] > zero else zero
+    return row_sum(out), row_sum(slopes)
+
+
+@kernel
+def _general_row(x, top, gamma, e, out, work):
+    """Any alpha in (0, 2]: Newton from the left in u."""
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    eps = limits(x)[1]
+    inverse = one / gamma
+    u = zero
+    for _ in range(MAX_STEPS):
+        f, s = _weights(x, top, inverse, e, u, out, work)
+        step = -f * np.expm1(-e * np.log(f)) / (e * s)
+        if not step > eps:
+            break
+        u += step
+    normalise(out)
+
+
+@kernel
+def _root_sums(z, t, exponent, tiny):
+    """(sum d^exponent, sum d^(exponent-1)) over ``d = [z - t]_+``."""
+    zero = z.dtype.type(0)
+    f, s = zero, zero
+    for i in range(z.size):
+        d = z[i] - t
+        y = power(d, exponent, tiny)
         f += y
-        s += y / (one + w) if y > zero else zero
+        s += y / d if d > tiny else zero
     return f, s
 
 
 @kernel
-def _general_row(x, top, gamma, e, out):
-    """Any alpha in (0, 2]: Newton from the left in u."""
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    inverse = one / gamma
-    u = zero
-    for _ in range(MAX_STEPS):
-        f, s = _weights(x, top, inverse, e, u, out)
-        step = -f * np.expm1(-e * np.log(f)) / (e * s)
-        if not step > np.finfo(x.dtype).eps:
-            break
-        u += step
-    for i in range(x.size):
-        out[i] /= f
-
-
-@kernel
-def _bracketed_row(x, top, gamma, e, out, work):
+def _bracketed_row(x, top, gamma, e, out, z):
     """alpha > 2: bracketed in ``t = e u - 1``, then a blend of the two neighbouring thresholds.
 
     There a weight just above the threshold changes by ``ulp(t)^(1/e)``, far more than an ulp; blending puts what is
-    missing on just those weights.
+    missing on just those weights. z is stored: computed anew, a fused multiply-add could move it across the threshold.
     """
     one, zero = x.dtype.type(1), x.dtype.type(0)
-    tiny = np.finfo(x.dtype).tiny
+    tiny, eps, _, _ = limits(x)
     exponent, scale = one / e, e / gamma
+    for i in range(x.size):
+        z[i] = (x[i] - top) * scale
     low, high = -one, -max(x.dtype.type(x.size) ** -e, tiny)
     t = low
-    for _ in range(MAX_STEPS):
-        f, s = zero, zero
-        for i in range(x.size):
-            d = (x[i] - top) * scale - t
-            y = power(d, exponent, tiny)
-            f += y
-            s += y / d if d > tiny else zero
+    for step in range(MAX_STEPS):
+        f, s = _root_sums(z, t, exponent, tiny)
         if f >= one:
             low = t
         else:
             high = t
-        following = safeguarded(low, high, t + e * (f - one) / s)
+        following = safeguarded(low, high, t + e * (f - one) / s, step, eps)
         if following == low or following == high:
             break
         t = following
-    above, below = zero, zero
+    above, below = _root_sums(z, low, exponent, tiny)[0], _root_sums(z, high, exponent, tiny)[0]
+    share = min(max((above - one) / (above - below), zero), one) if above > below else zero
     for i in range(x.size):
-        z = (x[i] - top) * scale
-        out[i] = power(z - low, exponent, tiny)
-        work[i] = power(z - high, exponent, tiny)
-        above += out[i]
-        below += work[i]
-    share = (above - one) / (above - below) if above > below else zero
-    share = min(max(share, zero), one)
-    total = zero
-    for i in range(x.size):
-        out[i] += share * (work[i] - out[i])
-        total += out[i]
-    for i in range(x.size):
-        out[i] /= total
+        weight = power(z[i] - low, exponent, tiny)
+        out[i] = weight + share * (power(z[i] - high, exponent, tiny) - weight)
+    normalise(out)
 
 
 @kernel
@@ -170,10 +164,10 @@ def entmax_row(x, top, gamma, alpha, out, work):
         sparsemax_row(x, top, gamma, out)
     elif e > one:
         _bracketed_row(x, top, gamma, e, out, work)
-    elif 2 <= whole <= _MAX_POWER and abs(e * whole - one) < whole * np.finfo(x.dtype).eps:
+    elif 2 <= whole <= _MAX_POWER and abs(e * whole - one) < whole * limits(x)[1]:
         _whole_power_row(x, top, gamma, np.int64(whole), out)
     else:
-        _general_row(x, top, gamma, e, out)
+        _general_row(x, top, gamma, e, out, work)
 
 
 @kernel

@@ -9,7 +9,8 @@ Sources: Zeng & Figueiredo 2014 for the prox; Best & Chakravarti 1990 for pool-a
 import numpy as np
 
 from ._jit import kernel
-from .rows import enter, floor_of
+from .rows import enter, extent, limits, scale
+from .simplex import complete
 
 __all__ = ["oscarmax", "oscarmax_jacobian", "oscarmax_subgradient", "pool_adjacent_violators", "sort_descending"]
 
@@ -90,17 +91,18 @@ def _bulge(weights, n):
 def _select(z, lam, weights, n, values, order):
     """Copy to ``values`` and ``order`` the entries that may be positive; returns how many."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
-    slack = np.sqrt(np.finfo(z.dtype).eps)
-    kept, bound = n, -np.inf * one
+    _, eps, _, void = limits(z)
+    slack = np.sqrt(eps)
+    kept, bound = n, void
     tau = bound
     while True:
         total, count, mass = zero, 0, zero
         for i in range(z.size):
-            if z[i] > -np.inf and z[i] >= bound:
+            if z[i] > void and z[i] >= bound:
                 values[count], order[count] = z[i], i
                 total += z[i]
                 count += 1
-        if count == kept and bound > -np.inf:
+        if count == kept and bound > void:
             return count
         kept = count
         least = _weight(weights, n, kept - 1)
@@ -115,7 +117,7 @@ def _select(z, lam, weights, n, values, order):
 def _threshold(blocks, values, size):
     """tau of the simplex projection of a non-increasing block vector: the largest (prefix sum - 1) / length."""
     one, zero = values.dtype.type(1), values.dtype.type(0)
-    tau, total, length, support = -np.inf * one, zero, zero, zero
+    tau, total, length, support = limits(values)[3], zero, zero, zero
     for b in range(blocks):
         total += (values[b] - values[0]) * size[b]
         length += size[b]
@@ -136,7 +138,7 @@ def oscarmax_row(z, lam, weights, n, spread, out, values, order, size, spare_ord
     out[:] = zero
     if bulge > zero and lam * bulge >= z.dtype.type(n) * spread:
         for i in range(z.size):
-            out[i] = one / z.dtype.type(n) if z[i] > -np.inf else zero
+            out[i] = one / z.dtype.type(n) if z[i] > limits(z)[3] else zero
         return
     if bulge == zero:
         lam = zero
@@ -153,27 +155,19 @@ def oscarmax_row(z, lam, weights, n, spread, out, values, order, size, spare_ord
         for _ in range(np.int64(size[b])):
             out[order[k]] = weight
             k += 1
+    complete(out)
 
 
 @kernel
 def oscarmax(x, gamma, lam, weights, out, start, stop):
     work, z, values, size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
     order, spare_order = np.empty(x.shape[1], np.int64), np.empty(x.shape[1], np.int64)
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    floor = floor_of(x)
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
-            inverse = one / gamma[r]
-            lowest = -np.finfo(x.dtype).max / x.dtype.type(4 * x.shape[1])
-            n, spread = 0, zero
-            for i in range(row.size):
-                z[i] = max((row[i] - top) * inverse, lowest) if row[i] > floor else -np.inf
-                if row[i] > floor:
-                    n += 1
-                    spread = max(spread, -z[i])
+            n, least, _ = scale(row, top, gamma[r], z)
             w = weights[r % weights.shape[0]]
-            oscarmax_row(z, lam[r], w, n, spread, out[r], values, order, size, spare_order)
+            oscarmax_row(z, lam[r], w, n, -least, out[r], values, order, size, spare_order)
 
 
 @kernel
@@ -244,6 +238,8 @@ def _inside_permutohedron(target, first, last, lam, weights, n, centre):
     for k in range(first, last):
         mean += target[k] / length
         mean_weight += (_weight(weights, n, k) - centre) / length
+    if last - first == n:
+        mean_weight = zero  # not a rounding error, which a huge lam would blow up
     share, sum_target, sum_weight = one, zero, zero
     for k in range(first, last - 1):
         sum_target += target[k] - mean
@@ -273,7 +269,7 @@ def _row_subgradient(z, y, lam, weights, out, order, values, target, spare, spar
     n = 0
     for i in range(z.size):
         out[i] = zero
-        if z[i] > -np.inf:
+        if z[i] > limits(z)[3]:
             values[n], order[n] = z[i], i
             n += 1
     sort_descending(values, order, n, spare, spare_order)
@@ -281,13 +277,15 @@ def _row_subgradient(z, y, lam, weights, out, order, values, target, spare, spar
         values[k] = y[order[k]]
     sort_descending(values, order, n, spare, spare_order)
     centre, support, tau = zero, 0, zero
+    lam = lam if _bulge(weights, n) > zero else zero
     for k in range(n):
         centre += _weight(weights, n, k) / z.dtype.type(n)
-    for k in range(n):
-        if values[k] > zero:
-            tau += z[order[k]] - values[k] - lam * (_weight(weights, n, k) - centre)
-            support += 1
-    tau /= z.dtype.type(max(support, 1))
+    if n > 0 and values[n - 1] == zero:  # tau matters to zeros only
+        for k in range(n):
+            if values[k] > zero:
+                tau += z[order[k]] - values[k] - lam * (_weight(weights, n, k) - centre)
+                support += 1
+        tau /= z.dtype.type(max(support, 1))
     first = 0
     for k in range(n):
         target[k] = z[order[k]] - values[k] - tau
@@ -306,15 +304,11 @@ def _row_subgradient(z, y, lam, weights, out, order, values, target, spare, spar
 @kernel
 def oscarmax_subgradient(x, y, gamma, lam, weights, out, start, stop):
     """An element of the subdifferential at y up to a constant, chosen so that it certifies y at x where one does."""
-    floor = floor_of(x)
     z, values, target, spare = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
     order, spare_order = np.empty(x.shape[1], np.int64), np.empty(x.shape[1], np.int64)
     for r in range(start, stop):
-        top = -np.inf
-        for i in range(z.size):
-            top = max(top, x[r, i])
-        for i in range(z.size):
-            z[i] = (x[r, i] - top) / gamma[r] if x[r, i] > floor else -np.inf
+        top, _, _ = extent(x[r])
+        scale(x[r], top, gamma[r], z)
         _row_subgradient(
             z, y[r], lam[r], weights[r % weights.shape[0]], out[r], order, values, target, spare, spare_order
         )

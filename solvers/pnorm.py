@@ -6,12 +6,10 @@ Both weights are ``d^(q-1) / sum d^(q-1)`` with ``d = [z - t]_+`` and z = (x - m
 Niculae 2020 for the norm; the conditions are derived in docs/theory.md.
 """
 
-import numpy as np
-
 from ._elementary import power
 from ._jit import kernel
 from .entmax import norm_threshold
-from .rows import enter
+from .rows import enter, limits, normalise, row_sum, scale
 from .simplex import sparsemax_row
 from .threshold import MAX_STEPS, safeguarded
 
@@ -19,13 +17,13 @@ __all__ = ["normmax", "normmax_jacobian", "pnormmax", "pnormmax_jacobian"]
 
 
 @kernel
-def _power_sums(x, top, inverse, t, q):
+def _power_sums(z, t, q):
     """(sum d^(q-2), sum d^(q-1), sum d^q) over the support of ``d = [z - t]_+``."""
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    tiny = np.finfo(x.dtype).tiny
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    tiny = limits(z)[0]
     lowest, lower, sum_q = zero, zero, zero
-    for i in range(x.size):
-        d = (x[i] - top) * inverse - t
+    for i in range(z.size):
+        d = z[i] - t
         a = power(d, q - one, tiny)
         lower += a
         lowest += a / d if d > tiny else zero
@@ -34,59 +32,56 @@ def _power_sums(x, top, inverse, t, q):
 
 
 @kernel
-def _normalised_powers(x, top, inverse, t, q, out):
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    tiny = np.finfo(x.dtype).tiny
-    total = zero
-    for i in range(x.size):
-        out[i] = power((x[i] - top) * inverse - t, q - one, tiny)
-        total += out[i]
-    for i in range(x.size):
-        out[i] /= total
+def _blended_powers(z, low, high, share, q, out):
+    """``(1 - share) [z - low]_+^(q-1) + share [z - high]_+^(q-1)``, normalised."""
+    one, tiny = z.dtype.type(1), limits(z)[0]
+    for i in range(z.size):
+        a = power(z[i] - low, q - one, tiny)
+        out[i] = a + share * (power(z[i] - high, q - one, tiny) - a)
+    normalise(out)
 
 
 @kernel
-def normmax_row(x, top, gamma, p, out):
-    one = x.dtype.type(1)
-    inverse = one / gamma
+def normmax_row(x, top, gamma, p, out, z):
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    scale(x, top, gamma, z)
     q = p / (p - one)
     if q == one + one:
-        t = norm_threshold(x, top, inverse, 2)
+        t = norm_threshold(z, zero, one, 2)
     else:
         t = -one
         for _ in range(MAX_STEPS):
-            _, s, f = _power_sums(x, top, inverse, t, q)
+            _, s, f = _power_sums(z, t, q)
             step = (f - f ** (one - one / q)) / s
             if not t + step > t:
                 break
             t += step
-    _normalised_powers(x, top, inverse, t, q, out)
+    _blended_powers(z, t, t, zero, q, out)
 
 
 @kernel
 def normmax(x, gamma, p, out, start, stop):
-    work = x[0].copy()
+    work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
-            normmax_row(row, top, gamma[r], p[r], out[r])
+            normmax_row(row, top, gamma[r], p[r], out[r], z)
 
 
 @kernel
-def pnormmax_row(x, top, gamma, p, out):
+def pnormmax_row(x, top, gamma, p, out, z):
     one, zero = x.dtype.type(1), x.dtype.type(0)
     two = one + one
     if p == two:
         sparsemax_row(x, top, gamma, out)
         return
-    tiny = np.finfo(x.dtype).tiny
-    inverse = one / gamma
-    q = p / (p - one)
+    scale(x, top, gamma, z)
+    q, eps = p / (p - one), limits(x)[1]
     low, high = -one, -(x.dtype.type(x.size) ** (-two / q))
     above, below = one, one
     t = low
-    for _ in range(MAX_STEPS):
-        lowest, lower, f = _power_sums(x, top, inverse, t, q)
+    for step in range(MAX_STEPS):
+        lowest, lower, f = _power_sums(z, t, q)
         shrink = f ** (two / q - one)
         slope = shrink * lower
         if slope >= one:
@@ -94,29 +89,22 @@ def pnormmax_row(x, top, gamma, p, out):
         else:
             high, below = t, slope
         curvature = (two - q) * shrink * lower * lower / f + (q - one) * shrink * lowest
-        following = safeguarded(low, high, t + (slope - one) / curvature)
+        following = safeguarded(low, high, t + (slope - one) / curvature, step, eps)
         if following == low or following == high:
             break
         t = following
     # As in entmax above 2: for p > 2 weights near zero move by far more than an ulp, so blend two neighbours.
     share = min(max((above - one) / (above - below), zero), one) if above > below else zero
-    total = zero
-    for i in range(x.size):
-        z = (x[i] - top) * inverse
-        a = power(z - low, q - one, tiny)
-        out[i] = a + share * (power(z - high, q - one, tiny) - a)
-        total += out[i]
-    for i in range(x.size):
-        out[i] /= total
+    _blended_powers(z, low, high, share, q, out)
 
 
 @kernel
 def pnormmax(x, gamma, p, out, start, stop):
-    work = x[0].copy()
+    work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
-            pnormmax_row(row, top, gamma[r], p[r], out[r])
+            pnormmax_row(row, top, gamma[r], p[r], out[r], z)
 
 
 @kernel
@@ -140,12 +128,12 @@ def normmax_jacobian(y, v, gamma, p, out, start, stop):
     g = y[0].copy()
     for r in range(start, stop):
         _inverse_curvature(y[r], gamma[r], p[r], p[r] - y.dtype.type(1), g)
-        mean, total = zero, zero
+        mean = zero
         for i in range(g.size):
             mean += y[r, i] * v[r, i] if y[r, i] > zero else zero
         for i in range(g.size):
             out[r, i] = g[i] * (v[r, i] - mean) if y[r, i] > zero else zero
-            total += out[r, i]
+        total = row_sum(out[r])
         for i in range(g.size):
             out[r, i] -= y[r, i] * total
 

@@ -10,12 +10,14 @@ from numba.extending import overload
 
 from ._jit import exact, kernel
 
-__all__ = ["FLOOR", "enter", "extent", "floor_of", "kth_largest"]
+__all__ = ["FLOOR", "enter", "extent", "floor_of", "kth_largest", "limits", "normalise", "row_sum", "scale"]
 
 #: An entry at or below FLOOR[dtype] takes no part: half the most negative finite number.
 FLOOR = {np.dtype(t): t(np.finfo(t).min) / t(2) for t in (np.float32, np.float64)}
 
 _FLOOR_64, _FLOOR_32 = float(FLOOR[np.dtype(np.float64)]), FLOOR[np.dtype(np.float32)]
+_LIMITS_64 = (*(float(getattr(np.finfo(np.float64), name)) for name in ("tiny", "eps", "max")), -float("inf"))
+_LIMITS_32 = tuple(np.float32(v) for v in (*(getattr(np.finfo(np.float32), n) for n in ("tiny", "eps", "max")), -np.inf))
 _MAGNITUDE_64, _MAGNITUDE_32 = 0x7FFFFFFFFFFFFFFF, np.int32(0x7FFFFFFF)
 _INFINITY_64, _INFINITY_32 = 0x7FF0000000000000, np.int32(0x7F800000)
 
@@ -111,6 +113,33 @@ def _floor_of(x):
     return (lambda x: _FLOOR_32) if x.dtype == types.float32 else (lambda x: _FLOOR_64)
 
 
+def limits(x):
+    """(smallest normal number, relative spacing, largest number, -inf) in the dtype of ``x``."""
+    return _LIMITS_32 if x.dtype == np.float32 else _LIMITS_64
+
+
+@overload(limits)
+def _limits(x):
+    return (lambda x: _LIMITS_32) if x.dtype == types.float32 else (lambda x: _LIMITS_64)
+
+
+@kernel
+def row_sum(x):
+    """The sum of a row. A loop that also writes would add up in another order when memory lies too close."""
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += x[i]
+    return total
+
+
+@kernel
+def normalise(out):
+    """Divide by the sum."""
+    inverse = out.dtype.type(1) / row_sum(out)
+    for i in range(out.size):
+        out[i] *= inverse
+
+
 @kernel
 def enter(x, out, work):
     """(row, maximum, live): ``row`` is ``x``, or ``work`` with -inf at masked entries.
@@ -118,7 +147,7 @@ def enter(x, out, work):
     Where nothing is to be solved ``live`` is False and ``out`` is filled: zeros if every entry is masked,
     NaN if one is NaN or +inf.
     """
-    floor = floor_of(x)
+    floor, void = floor_of(x), limits(x)[3]
     high, low, valid = extent(x)
     if not valid:
         out[:] = np.nan
@@ -129,5 +158,26 @@ def enter(x, out, work):
     if low > floor:
         return x, high, True
     for i in range(x.size):
-        work[i] = x[i] if x[i] > floor else -np.inf
+        work[i] = x[i] if x[i] > floor else void
     return work, high, True
+
+
+@kernel
+def scale(row, top, gamma, z):
+    """Write ``z = (row - top) / gamma``, -inf where masked; return (live entries, least z of them, where row is top).
+
+    Stored, because a fused multiply-add in one loop and not in another could move an entry across a threshold; and
+    finite where live, even if the difference overflows.
+    """
+    floor = floor_of(row)
+    _, _, huge, void = limits(row)
+    lowest = -huge / row.dtype.type(4 * row.size)
+    inverse = row.dtype.type(1) / gamma
+    count, least, peak = 0, row.dtype.type(0), 0
+    for i in range(row.size):
+        live = row[i] > floor
+        z[i] = max((row[i] - top) * inverse, lowest) if live else void
+        least = min(least, z[i]) if live else least
+        count += np.int64(live)
+        peak = i if row[i] == top else peak
+    return count, least, peak

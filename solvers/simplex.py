@@ -8,11 +8,11 @@ Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; ``mathema
 import numpy as np
 
 from ._jit import kernel
-from .rows import enter, floor_of, kth_largest
+from .rows import enter, kth_largest, limits, row_sum, scale
 from .softmax import weighted_jacobian_row
 from .threshold import MAX_STEPS, safeguarded
 
-__all__ = ["budgetmax", "budgetmax_jacobian", "sparsemax", "sparsemax_jacobian", "sparsemax_row", "topkmax"]
+__all__ = ["budgetmax", "budgetmax_jacobian", "complete", "sparsemax", "sparsemax_jacobian", "sparsemax_row", "topkmax"]
 
 
 @kernel
@@ -56,69 +56,87 @@ def sparsemax_jacobian(y, v, gamma, out, start, stop):
 
 
 @kernel
-def _capped_sum(x, top, inverse, upper, t):
+def complete(out):
+    """Spread what the weights lack to a sum of 1 evenly over the positive ones; equal weights stay equal."""
+    one, zero = out.dtype.type(1), out.dtype.type(0)
+    support = 0
+    for i in range(out.size):
+        support += out[i] > zero
+    missing = (one - row_sum(out)) / out.dtype.type(support)
+    for i in range(out.size):
+        out[i] = max(out[i] + missing, zero) if out[i] > zero else zero
+
+
+@kernel
+def _capped_sum(z, upper, t):
     """(sum of clip(z - t, 0, upper), number of entries strictly between the bounds)."""
-    zero = x.dtype.type(0)
+    zero = z.dtype.type(0)
     total, free = zero, 0
-    for i in range(x.size):
-        d = (x[i] - top) * inverse - t
+    for i in range(z.size):
+        d = z[i] - t
         total += min(d, upper[i]) if d > zero else zero
         free += zero < d < upper[i]
     return total, free
 
 
 @kernel
-def budgetmax_row(x, top, gamma, upper, total, out):
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    inverse = one / gamma
-    least = zero
-    for i in range(x.size):
-        z = (x[i] - top) * inverse
-        least = min(least, z) if z > -np.inf else least
-    # At `low` every entry is at its cap or above the total; at `high` the sum is zero.
-    low, high = least - total - one, -np.finfo(x.dtype).tiny
-    low = max(low, np.finfo(x.dtype).min)
-    above, below = _capped_sum(x, top, inverse, upper, low)[0], zero
-    t = -total / x.dtype.type(x.size)
+def _capped_threshold(z, upper, total, least):
+    """(low, high, share): the weights are ``(1 - share) clip(z - low) + share clip(z - high)``, low and high neighbours.
+
+    At the first ``low`` every entry is at its cap or above the total; at ``high`` the sum is zero. The factor keeps
+    ``low`` below the least entry where that is so large that it swallows the total.
+    """
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    tiny, eps, _, _ = limits(z)
+    low, high = least + z.dtype.type(4) * eps * least - total - one, -tiny
+    above, below = _capped_sum(z, upper, low)[0], zero
+    t = -total / z.dtype.type(z.size)
     if not low < t < high:
         t = low
-    for _ in range(MAX_STEPS):
-        current, free = _capped_sum(x, top, inverse, upper, t)
+    for step in range(MAX_STEPS):
+        current, free = _capped_sum(z, upper, t)
         if current >= total:
             low, above = t, current
         else:
             high, below = t, current
         if current == total:
             break
-        following = t + (current - total) / x.dtype.type(free) if free > 0 else low
-        following = safeguarded(low, high, following)
+        following = t + (current - total) / z.dtype.type(free) if free > 0 else low
+        following = safeguarded(low, high, following, step, eps)
         if following == low or following == high:
             break
         t = following
-    # low and high are neighbours, or low is the root: between them the sum is linear up to rounding.
     share = min(max((above - total) / (above - below), zero), one) if above > below else zero
-    missing, free = total, 0
-    for i in range(x.size):
-        z = (x[i] - top) * inverse
-        a = min(max(z - low, zero), upper[i])
-        b = min(max(z - high, zero), upper[i])
+    return low, high, share
+
+
+@kernel
+def budgetmax_row(z, upper, total, least, out):
+    """z: scores over gamma with maximum 0, -inf where masked; least: the least of the others."""
+    zero = z.dtype.type(0)
+    low, high, share = _capped_threshold(z, upper, total, least)
+    for i in range(z.size):
+        a = min(max(z[i] - low, zero), upper[i])
+        b = min(max(z[i] - high, zero), upper[i])
         out[i] = a + share * (b - a)
-        missing -= out[i]
+    free = 0
+    for i in range(z.size):
         free += zero < out[i] < upper[i]
     if free > 0:
-        missing /= x.dtype.type(free)
-        for i in range(x.size):
+        missing = (total - row_sum(out)) / z.dtype.type(free)
+        for i in range(z.size):
             if zero < out[i] < upper[i]:
                 out[i] = min(max(out[i] + missing, zero), upper[i])
 
 
 @kernel
 def budgetmax(x, gamma, upper, total, out, start, stop):
-    work = x[0].copy()
+    work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
-            budgetmax_row(row, top, gamma[r], upper[r % upper.shape[0]], total[r], out[r])
+            _, least, _ = scale(row, top, gamma[r], z)
+            budgetmax_row(z, upper[r % upper.shape[0]], total[r], least, out[r])
 
 
 @kernel
@@ -133,37 +151,37 @@ def budgetmax_jacobian(y, v, gamma, upper, out, start, stop):
 
 
 @kernel
-def topkmax_row(x, k, out):
-    """Fill ``out`` and return the temperature: the middle of those that leave the k largest and their ties."""
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    floor = floor_of(x)
-    v = kth_largest(x, k)
-    rest, kept, following = zero, 0, -np.inf * one
-    for i in range(x.size):
-        rest += x[i] - v if x[i] > v else zero
-        kept += np.int64(x[i] >= v)
-        following = max(following, x[i]) if x[i] < v else following
-    count = x.dtype.type(kept)
-    if following > floor:
-        temperature = rest + count * (v - following) / x.dtype.type(2)
-        temperature = max(temperature, np.finfo(x.dtype).tiny)
+def topkmax_row(z, k, out):
+    """z: scores less their maximum, -inf where masked. Fill ``out``, return the temperature.
+
+    It is the middle of those that leave the k largest and their ties.
+    """
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    tiny, _, _, void = limits(z)
+    v = kth_largest(z, k)
+    rest, kept, following = zero, 0, void
+    for i in range(z.size):
+        rest += z[i] - v if z[i] > v else zero
+        kept += np.int64(z[i] >= v)
+        following = max(following, z[i]) if z[i] < v else following
+    count = z.dtype.type(kept)
+    if following > void:
+        temperature = max(rest + count * (v - following) / z.dtype.type(2), tiny)
     else:
         temperature = rest + rest if rest > zero else one
     base = (one - rest / temperature) / count
-    for i in range(x.size):
-        out[i] = (x[i] - v) / temperature + base if x[i] >= v else zero
+    for i in range(z.size):
+        out[i] = (z[i] - v) / temperature + base if z[i] >= v else zero
     return temperature
 
 
 @kernel
 def topkmax(x, k, temperature, out, start, stop):
-    floor = floor_of(x)
-    work = x[0].copy()
+    work, z = x[0].copy(), x[0].copy()
+    one = x.dtype.type(1)
     for r in range(start, stop):
-        temperature[r] = 1
-        row, _, live = enter(x[r], out[r], work)
+        temperature[r] = one
+        row, top, live = enter(x[r], out[r], work)
         if live:
-            count = 0
-            for i in range(row.size):
-                count += row[i] > floor
-            temperature[r] = topkmax_row(row, min(np.int64(k[r]), count), out[r])
+            count, _, _ = scale(row, top, one, z)
+            temperature[r] = topkmax_row(z, min(np.int64(k[r]), count), out[r])

@@ -5,7 +5,7 @@ Source: Boltzmann's distribution; the shift is folklore.
 
 from ._elementary import exp
 from ._jit import kernel
-from .rows import enter
+from .rows import enter, normalise, row_sum
 
 __all__ = ["softmax", "softmax_row", "weighted_jacobian_row"]
 
@@ -13,14 +13,9 @@ __all__ = ["softmax", "softmax_row", "weighted_jacobian_row"]
 @kernel
 def softmax_row(x, top, gamma, out):
     inverse = x.dtype.type(1) / gamma
-    total = x.dtype.type(0)
     for i in range(x.size):
-        v = exp((x[i] - top) * inverse)
-        out[i] = v
-        total += v
-    scale = x.dtype.type(1) / total
-    for i in range(x.size):
-        out[i] *= scale
+        out[i] = exp((x[i] - top) * inverse)
+    normalise(out)
 
 
 @kernel
@@ -36,9 +31,8 @@ def softmax(x, gamma, out, start, stop):
 def weighted_jacobian_row(g, v, gamma, out):
     """``(diag g - g g^T / sum g) v / gamma`` with the weights ``g >= 0`` given in ``out`` or elsewhere."""
     zero = v.dtype.type(0)
-    total, mean = zero, zero
+    total, mean = row_sum(g), zero
     for i in range(v.size):
-        total += g[i]
         mean += g[i] * v[i] if g[i] > zero else zero
     if total == zero:
         out[:] = zero

@@ -15,7 +15,8 @@ An edge of weight c_k joins k and k + 1; c_k = 0 separates them.
 import numpy as np
 
 from ._jit import kernel
-from .rows import enter, floor_of
+from .rows import enter, extent, floor_of, limits, scale
+from .simplex import complete
 
 __all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_path"]
 
@@ -45,33 +46,58 @@ def _largest_useful(r, c, first, last):
 
 
 @kernel
-def _refine(r, c, bound, out, first, last):
-    """One step of iterative refinement: each segment's value becomes its mean plus the pull of its two ends."""
-    zero = r.dtype.type(0)
-    left = zero
-    start = first
+def _emit(value, length, knot, start, out, knots):
+    """Write one segment of the string; ``knot`` says which tube its right end touches. Returns where it ends."""
+    stop = start + np.int64(length)
+    for i in range(start, stop):
+        out[i] = value
+        knots[i] = value - value
+    knots[stop - 1] = knot
+    return stop
+
+
+@kernel
+def _refine(r, c, bound, knots, out, first, last):
+    """One step of iterative refinement: each segment's value becomes its mean plus the pull of its two ends.
+
+    The side of the tube that a knot touches is remembered, not read off the values: those may tie by rounding.
+    """
+    start, left = first, r.dtype.type(0)
     while start < last:
-        value = out[start]
-        stop, residual = start, zero
-        while stop < last and out[stop] == value:
+        value, residual, stop = out[start], -left, start
+        while True:
             residual += r[stop] - value
             stop += 1
-        if start > first:
-            pull = min(c[start - 1], bound)
-            residual += pull if left > value else -pull
-        if stop < last:
-            pull = min(c[stop - 1], bound)
-            residual += pull if out[stop] > value else -pull
-        residual /= r.dtype.type(stop - start)
+            if stop == last or knots[stop - 1] != 0:
+                break
+        left = knots[stop - 1] * min(c[stop - 1], bound) if stop < last else r.dtype.type(0)
+        residual = (residual + left) / r.dtype.type(stop - start)
         for i in range(start, stop):
             out[i] = value + residual
-        left = value
         start = stop
 
 
 @kernel
-def tv_path(r, c, out, first, last, up, up_size, low, low_size):
-    """``argmin_y sum (y - r)^2 / 2 + sum c_k |y_{k+1} - y_k|`` on ``first <= i < last``; four stacks of that length."""
+def _fuse_rounded(knots, out, first, last):
+    """Remove knots whose sides tie, or are in the wrong order, by rounding; returns whether there were any."""
+    found = False
+    for k in range(first, last - 1):
+        if knots[k] != 0 and not knots[k] * (out[k + 1] - out[k]) > 0:
+            knots[k] = 0
+            found = True
+    if found:
+        start = first
+        for i in range(first, last):
+            if i == last - 1 or knots[i] != 0:
+                for j in range(start, i + 1):
+                    out[j] = out[i]
+                start = i + 1
+    return found
+
+
+@kernel
+def tv_path(r, c, out, first, last, up, up_size, low, low_size, knots):
+    """``argmin_y sum (y - r)^2 / 2 + sum c_k |y_{k+1} - y_k|`` on ``first <= i < last``; the rest is room for n."""
     one, zero = r.dtype.type(1), r.dtype.type(0)
     bound = _largest_useful(r, c, first, last)
     apex = first
@@ -90,9 +116,7 @@ def tv_path(r, c, out, first, last, up, up_size, low, low_size):
                 length = low_size[low_head]
                 size -= length
                 slope += (slope - low[low_head]) * (length / size)
-                for _ in range(np.int64(length)):
-                    out[apex] = low[low_head]
-                    apex += 1
+                apex = _emit(low[low_head], length, -one, apex, out, knots)
                 low_head += 1
         up_tail += 1
         up[up_tail], up_size[up_tail] = slope, size
@@ -107,21 +131,21 @@ def tv_path(r, c, out, first, last, up, up_size, low, low_size):
                 length = up_size[up_head]
                 size -= length
                 slope += (slope - up[up_head]) * (length / size)
-                for _ in range(np.int64(length)):
-                    out[apex] = up[up_head]
-                    apex += 1
+                apex = _emit(up[up_head], length, one, apex, out, knots)
                 up_head += 1
         low_tail += 1
         low[low_tail], low_size[low_tail] = slope, size
         before = after
     # Both hulls end in one point now, and at most one of them still bends.
     if up_tail > up_head:
-        low, low_size, low_head, low_tail = up, up_size, up_head, up_tail
-    for s in range(low_head, low_tail + 1):
-        for _ in range(np.int64(low_size[s])):
-            out[apex] = low[s]
-            apex += 1
-    _refine(r, c, bound, out, first, last)
+        for s in range(up_head, up_tail + 1):
+            apex = _emit(up[s], up_size[s], one, apex, out, knots)
+    else:
+        for s in range(low_head, low_tail + 1):
+            apex = _emit(low[s], low_size[s], -one, apex, out, knots)
+    _refine(r, c, bound, knots, out, first, last)
+    while _fuse_rounded(knots, out, first, last):
+        _refine(r, c, bound, knots, out, first, last)
 
 
 @kernel
@@ -137,7 +161,8 @@ def _edges(x, lam, weights, floor, c):
 def tv(x, lam, weights, out, start, stop):
     """The prox of ``lam sum w_k |y_{k+1} - y_k|``, row by row; masked entries separate and stay as they are."""
     floor = floor_of(x)
-    c, up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    c, knots = x[0].copy(), x[0].copy()
+    up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
     n = x.shape[1]
     for r in range(start, stop):
         _edges(x[r], lam[r], weights[r % weights.shape[0]], floor, c)
@@ -147,7 +172,7 @@ def tv(x, lam, weights, out, start, stop):
                 if i == first:
                     out[r, i] = x[r, i]
                 else:
-                    tv_path(x[r], c, out[r], first, i + 1, up, up_size, low, low_size)
+                    tv_path(x[r], c, out[r], first, i + 1, up, up_size, low, low_size, knots)
                 first = i + 1
 
 
@@ -178,10 +203,10 @@ def _label(z, c, tau, messages):
 @kernel
 def _first_threshold(z, c, peak):
     """A lower bound on tau: the better of A = everything and A = {peak}; z is -inf where masked."""
-    one, zero = z.dtype.type(1), z.dtype.type(0)
+    one, zero, void = z.dtype.type(1), z.dtype.type(0), limits(z)[3]
     total, count = zero, 0
     for i in range(z.size):
-        if z[i] > -np.inf:
+        if z[i] > void:
             total += z[i]
             count += 1
     cut = (c[peak - 1] if peak > 0 else zero) + (c[peak] if peak < z.size - 1 else zero)
@@ -189,7 +214,7 @@ def _first_threshold(z, c, peak):
 
 
 @kernel
-def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size):
+def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size, knots):
     """z: scores over gamma with maximum 0 at ``peak``, -inf where masked; overwritten. c: edge weights."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
     tau = _first_threshold(z, c, peak)
@@ -197,7 +222,7 @@ def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size):
     for k in range(z.size - 1):
         widest = max(widest, c[k])
     # An entry that far below tau is never in A; raising it to there keeps the messages small.
-    lowest = max(tau - widest - widest - one, -np.finfo(z.dtype).max / z.dtype.type(4 * z.size))
+    lowest = max(tau - widest - widest - one, -limits(z)[2] / z.dtype.type(4 * z.size))
     for i in range(z.size):
         z[i] = max(z[i], lowest)
     while True:
@@ -223,29 +248,24 @@ def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size):
             if i == first:
                 out[i] = z[i]
             else:
-                tv_path(z, c, out, first, i + 1, up, up_size, low, low_size)
+                tv_path(z, c, out, first, i + 1, up, up_size, low, low_size, knots)
             for j in range(first, i + 1):
                 out[j] = max(out[j], zero)
             first = i + 1
+    complete(out)
 
 
 @kernel
 def fusedmax(x, gamma, lam, weights, out, start, stop):
     floor = floor_of(x)
-    work, z, c, inside = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    work, z, c, inside, knots = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
     up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
-    one = x.dtype.type(1)
-    lowest = -np.finfo(x.dtype).max / x.dtype.type(4 * x.shape[1])
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
             _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
-            inverse = one / gamma[r]
-            peak = 0
-            for i in range(row.size):
-                z[i] = max((row[i] - top) * inverse, lowest) if row[i] > floor else -np.inf
-                peak = i if row[i] == top else peak
-            fusedmax_row(z, c, peak, out[r], inside, up, up_size, low, low_size)
+            _, _, peak = scale(row, top, gamma[r], z)
+            fusedmax_row(z, c, peak, out[r], inside, up, up_size, low, low_size, knots)
 
 
 @kernel
@@ -302,11 +322,10 @@ def fusedmax_subgradient(x, y, gamma, lam, weights, out, start, stop):
     n = x.shape[1]
     for r in range(start, stop):
         _edges(x[r], lam[r], weights[r % weights.shape[0]], floor, c)
-        tau, support, top = zero, 0, -np.inf
+        top, _, _ = extent(x[r])
+        scale(x[r], top, gamma[r], z)
+        tau, support = zero, 0
         for i in range(n):
-            top = max(top, x[r, i])
-        for i in range(n):
-            z[i] = (x[r, i] - top) / gamma[r] if x[r, i] > floor else zero
             if y[r, i] > zero:
                 tau += z[i] - y[r, i]
                 support += 1

@@ -60,10 +60,10 @@ class Budgetmax(Regularizer):
             )
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.budgetmax, *x.shape, x, p["gamma"], p["upper"], p["total"], out)
+        run(solver.budgetmax, (x, p["gamma"], p["upper"], p["total"]), out)
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.budgetmax_jacobian, *y.shape, y, v, p["gamma"], p["upper"], out)
+        run(solver.budgetmax_jacobian, (y, v, p["gamma"], p["upper"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
         return quadratic(y)
@@ -76,8 +76,10 @@ class Budgetmax(Regularizer):
     ) -> Spread:
         free = (y > 0) & (y < p["upper"])
         capped = (y > 0) & ~free
+        some = free.any(axis=1)
         mean = np.sum(np.where(free, v, 0.0), axis=1) / np.maximum(free.sum(axis=1), 1)
-        return {"upper": np.where(capped, v - mean[:, None], 0.0), "total": mean}
+        # Where every weight sits on a bound the map has a kink in the bounds; 0 lies between its one-sided slopes.
+        return {"upper": np.where(capped & some[:, None], v - mean[:, None], 0.0), "total": mean}
 
     def _domain(self, p: Spread) -> CappedSimplex:
         return CappedSimplex(p["upper"], p["total"])

@@ -11,30 +11,10 @@ from regmax._regularizer import Regularizer, Spread
 from regmax.solvers import entmax as solver
 from regmax.solvers._threads import run
 
+from .deformed_log import deformed_log, deformed_log_slope
+from .negligible import fitted
+
 __all__ = ["Entmax", "entmax"]
-
-
-def _log(y: NDArray[Any]) -> NDArray[Any]:
-    """log y with the smallest number in place of 0."""
-    return np.log(np.maximum(y, np.finfo(np.float64).smallest_subnormal))
-
-
-def _deformed_log(y: NDArray[Any], e: NDArray[Any]) -> NDArray[Any]:
-    """``(y^e - 1) / e``, at e = 0 ``log y``."""
-    logs = _log(y)
-    safe = np.where(e == 0, 1.0, e)
-    return np.where(e == 0, logs, np.expm1(safe * logs) / safe)
-
-
-def _deformed_log_slope(y: NDArray[Any], e: NDArray[Any]) -> NDArray[Any]:
-    """Derivative of ``(y^e - 1) / e`` in e; by its series where e log y is small."""
-    logs = _log(y)
-    t = e * logs
-    small = np.abs(t) < 1e-3
-    safe = np.where(small, 1.0, t)
-    exact = (safe * np.exp(safe) - np.expm1(safe)) / safe**2
-    series = 0.5 + t * (1 / 3 + t * (1 / 8 + t * (1 / 30 + t / 144)))
-    return logs**2 * np.where(small, series, exact)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,31 +42,30 @@ class Entmax(Regularizer):
     """
 
     name = "entmax"
-    witness = ("SCS", {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iters": 200_000})
+    witnesses = ("CLARABEL", "SCS")
 
     alpha: Parameter = parameter(1.5, POSITIVE)
     gamma: Parameter = parameter(1.0, POSITIVE)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.entmax, *x.shape, x, p["gamma"], p["alpha"], out)
+        run(solver.entmax, (x, p["gamma"], p["alpha"]), out)
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.entmax_jacobian, *y.shape, y, v, p["gamma"], p["alpha"], out)
+        run(solver.entmax_jacobian, (y, v, p["gamma"], p["alpha"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
         e = p["alpha"][:, None] - 1.0
-        terms = np.where(y > 0, y * _deformed_log(y, e), 0.0)
+        terms = np.where(y > 0, y * deformed_log(y, e), 0.0)
         return terms.sum(axis=1) / p["alpha"]
 
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
         e = p["alpha"][:, None] - 1.0
-        at_zero = np.where(e > 0, -1.0 / np.where(e > 0, e, 1.0), -np.inf)
-        return np.where((y == 0) & (e > 0), at_zero, _deformed_log(y, e))
+        return fitted(lambda y: deformed_log(y, e), (x - x.max(axis=1, keepdims=True)) / p["gamma"][:, None], y)
 
     def _slopes(
         self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread
     ) -> Spread:
-        slope = _deformed_log_slope(y, p["alpha"][:, None] - 1.0)
+        slope = deformed_log_slope(y, p["alpha"][:, None] - 1.0)
         return {"alpha": -p["gamma"] * np.sum(np.where(jv == 0, 0.0, jv * slope), axis=1)}
 
     def _distance(self, gap: NDArray[Any], n: int, p: Spread) -> NDArray[Any]:
@@ -100,6 +79,7 @@ class Entmax(Regularizer):
         import cvxpy
 
         alpha = float(np.asarray(self.alpha).reshape(-1)[0])
+        y = y[np.flatnonzero(live)]  # below 1 the slope at a masked 0 is infinite
         if alpha == 1:
             return -cvxpy.sum(cvxpy.entr(y))
         return cvxpy.sum(cvxpy.power(y, alpha)) / (alpha * (alpha - 1)) - cvxpy.sum(y) / (alpha * (alpha - 1))

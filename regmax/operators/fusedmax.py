@@ -54,10 +54,10 @@ class Fusedmax(Regularizer):
     weights: NDArray[Any] | None = parameter(None, EDGE_WEIGHT, "edge", optional=True)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.fusedmax, *x.shape, x, p["gamma"], p["lam"], p["weights"], out)
+        run(solver.fusedmax, (x, p["gamma"], p["lam"], p["weights"]), out)
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.fusedmax_jacobian, *y.shape, y, v, p["gamma"], p["lam"], p["weights"], out)
+        run(solver.fusedmax_jacobian, (y, v, p["gamma"], p["lam"], p["weights"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
         variation = np.sum(_edges(p["weights"], live) * np.abs(np.diff(y, axis=1)), axis=1)
@@ -65,7 +65,7 @@ class Fusedmax(Regularizer):
 
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
         out = np.empty_like(y)
-        run(solver.fusedmax_subgradient, *x.shape, x, y, p["gamma"], p["lam"], p["weights"], out)
+        run(solver.fusedmax_subgradient, (x, y, p["gamma"], p["lam"], p["weights"]), out)
         return out
 
     def _slopes(

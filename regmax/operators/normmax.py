@@ -11,6 +11,7 @@ from regmax._regularizer import Regularizer, Spread
 from regmax.solvers import pnorm as solver
 from regmax.solvers._threads import run
 
+from .negligible import fitted
 from .pnormmax import log_slopes, norm
 
 __all__ = ["Normmax", "normmax"]
@@ -38,22 +39,25 @@ class Normmax(Regularizer):
     """
 
     name = "normmax"
+    witnesses = ("CLARABEL", "SCS")
 
     p: Parameter = parameter(2.0, ABOVE_ONE)
     gamma: Parameter = parameter(1.0, POSITIVE)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.normmax, *x.shape, x, p["gamma"], p["p"], out)
+        run(solver.normmax, (x, p["gamma"], p["p"]), out)
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.normmax_jacobian, *y.shape, y, v, p["gamma"], p["p"], out)
+        run(solver.normmax_jacobian, (y, v, p["gamma"], p["p"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
         return norm(y, p['p']) - 1
 
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
-        size = np.maximum(norm(y, p["p"]), np.finfo(np.float64).tiny)
-        return (y / size[:, None]) ** (p["p"][:, None] - 1)
+        size = np.maximum(norm(y, p["p"]), np.finfo(np.float64).tiny)[:, None]
+        exponent = p["p"][:, None] - 1
+        z = (x - x.max(axis=1, keepdims=True)) / p["gamma"][:, None]
+        return fitted(lambda y: (y / size) ** exponent, z, y)
 
     def _slopes(
         self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread

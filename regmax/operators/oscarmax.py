@@ -58,10 +58,10 @@ class Oscarmax(Regularizer):
     weights: NDArray[Any] | None = parameter(None, NON_INCREASING, "rank", optional=True)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.oscarmax, *x.shape, x, p["gamma"], p["lam"], p["weights"], out)
+        run(solver.oscarmax, (x, p["gamma"], p["lam"], p["weights"]), out)
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.oscarmax_jacobian, *y.shape, y, v, p["gamma"], p["lam"], p["weights"], out)
+        run(solver.oscarmax_jacobian, (y, v, p["gamma"], p["lam"], p["weights"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
         weights = _by_rank(p["weights"], live)
@@ -74,7 +74,7 @@ class Oscarmax(Regularizer):
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
         out = np.empty_like(y)
         lam = np.minimum(p["lam"], 1e200)
-        run(solver.oscarmax_subgradient, *x.shape, x, y, p["gamma"], lam, p["weights"], out)
+        run(solver.oscarmax_subgradient, (x, y, p["gamma"], lam, p["weights"]), out)
         return out
 
     def _slopes(
@@ -191,5 +191,5 @@ def oscarmax_published(
     live = batch.live
     scaled = np.where(live, batch.data, 0) / p["gamma"][:, None]
     out = np.empty_like(scaled)
-    run(solver.owl_prox, *scaled.shape, scaled, p["lam"], p["weights"], out)
+    run(solver.owl_prox, (scaled, p["lam"], p["weights"]), out)
     return batch.restore(sparsemax(out, where=live))

@@ -11,6 +11,8 @@ from regmax._regularizer import Regularizer, Spread
 from regmax.solvers import pnorm as solver
 from regmax.solvers._threads import run
 
+from .negligible import fitted
+
 __all__ = ["Pnormmax", "pnormmax"]
 
 
@@ -50,22 +52,25 @@ class Pnormmax(Regularizer):
     """
 
     name = "pnormmax"
+    witnesses = ("CLARABEL", "SCS")
 
     p: Parameter = parameter(1.5, ABOVE_ONE)
     gamma: Parameter = parameter(1.0, POSITIVE)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.pnormmax, *x.shape, x, p["gamma"], p["p"], out)
+        run(solver.pnormmax, (x, p["gamma"], p["p"]), out)
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.pnormmax_jacobian, *y.shape, y, v, p["gamma"], p["p"], out)
+        run(solver.pnormmax_jacobian, (y, v, p["gamma"], p["p"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
         return 0.5 * (norm(y, p['p']) ** 2 - 1)
 
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
-        size = np.maximum(norm(y, p["p"]), np.finfo(np.float64).tiny)
-        return ((y / size[:, None]) ** (p["p"][:, None] - 1)) * size[:, None]
+        size = np.maximum(norm(y, p["p"]), np.finfo(np.float64).tiny)[:, None]
+        exponent = p["p"][:, None] - 1
+        z = (x - x.max(axis=1, keepdims=True)) / p["gamma"][:, None]
+        return fitted(lambda y: (y / size) ** exponent * size, z, y)
 
     def _slopes(
         self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread

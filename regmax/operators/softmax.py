@@ -11,6 +11,8 @@ from regmax._regularizer import Regularizer, Spread
 from regmax.solvers import softmax as solver
 from regmax.solvers._threads import run
 
+from .negligible import fitted
+
 __all__ = ["Softmax", "softmax"]
 
 
@@ -34,27 +36,27 @@ class Softmax(Regularizer):
     """
 
     name = "softmax"
-    witness = ("SCS", {"eps_abs": 1e-12, "eps_rel": 1e-12, "max_iters": 200_000})
+    witnesses = ("CLARABEL", "SCS")
 
     gamma: Parameter = parameter(1.0, POSITIVE)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.softmax, *x.shape, x, p["gamma"], out)
+        run(solver.softmax, (x, p["gamma"]), out)
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.softmax_jacobian, *y.shape, y, v, p["gamma"], out)
+        run(solver.softmax_jacobian, (y, v, p["gamma"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
         return np.sum(y * np.log(np.where(y > 0, y, 1.0)), axis=1)
 
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
-        # A weight that underflowed stands for the smallest number there is.
-        return np.log(np.maximum(y, np.finfo(np.float64).smallest_subnormal))
+        z = (x - x.max(axis=1, keepdims=True)) / p["gamma"][:, None]
+        return fitted(lambda y: np.log(np.maximum(y, np.finfo(np.float64).smallest_subnormal)), z, y)
 
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
 
-        return -cvxpy.sum(cvxpy.entr(y))
+        return -cvxpy.sum(cvxpy.entr(y[np.flatnonzero(live)]))
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:

@@ -39,10 +39,10 @@ class Sparsemax(Regularizer):
     gamma: Parameter = parameter(1.0, POSITIVE)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.sparsemax, *x.shape, x, p["gamma"], out)
+        run(solver.sparsemax, (x, p["gamma"]), out)
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        run(solver.sparsemax_jacobian, *y.shape, y, v, p["gamma"], out)
+        run(solver.sparsemax_jacobian, (y, v, p["gamma"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
         return quadratic(y)

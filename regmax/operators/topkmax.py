@@ -71,7 +71,7 @@ class Topkmax(Regularizer):
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         p["temperature"] = np.empty(len(x), x.dtype)
-        run(solver.topkmax, *x.shape, x, p["k"], p["temperature"], out)
+        run(solver.topkmax, (x, p["k"]), p["temperature"], out)
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         # J = P / T - (y - 1/m on the support) grad(T)^T / T, P the centring projection of the m kept entries.

@@ -1,0 +1,78 @@
+"""Slow, obvious versions of the algorithms, to compare the fast ones with."""
+
+from itertools import product
+
+import numpy as np
+from scipy.optimize import brentq
+
+
+def threshold_weights(z, weight):
+    """Weights ``weight(z - t)``, t by bisection so that they sum to 1; weight increases and is at least 1 at 1."""
+    total = lambda t: weight(z - t).sum() - 1  # noqa: E731
+    t = brentq(total, z.max() - 1 - 1e-9, z.max(), xtol=1e-16, rtol=8.9e-16)
+    return weight(z - t)
+
+
+def sparsemax(x):
+    """By sorting (Held, Wolfe & Crowder 1974)."""
+    s = np.sort(x)[::-1]
+    taus = (np.cumsum(s) - 1) / np.arange(1, len(x) + 1)
+    support = np.flatnonzero(s > taus)[-1]
+    return np.maximum(x - taus[support], 0)
+
+
+def entmax(x, alpha):
+    """By bisection."""
+    return threshold_weights((alpha - 1) * x, lambda d: np.maximum(d, 0) ** (1 / (alpha - 1)))
+
+
+def capped_simplex(x, upper, total):
+    """By trying every breakpoint of the piecewise linear sum."""
+    breaks = np.unique(np.concatenate([x, x - upper]))
+    sums = np.array([np.clip(x - t, 0, upper).sum() for t in breaks])
+    right = np.flatnonzero(sums <= total)[0]
+    if right == 0 or sums[right] == total:
+        t = breaks[right]
+    else:
+        a, b, fa, fb = breaks[right - 1], breaks[right], sums[right - 1], sums[right]
+        t = a + (fa - total) * (b - a) / (fa - fb)
+    return np.clip(x - t, 0, upper)
+
+
+def tv_prox(x, weights):
+    """Exact for short rows: every pattern of the signs (-1, 0, 1) of the differences, judged by its objective."""
+    n = len(x)
+    best, best_value = None, np.inf
+    for signs in product((-1, 0, 1), repeat=n - 1):
+        y = np.empty(n)
+        start = 0
+        for stop in range(1, n + 1):
+            if stop == n or signs[stop - 1] != 0:
+                left = signs[start - 1] * weights[start - 1] if start > 0 else 0
+                right = signs[stop - 1] * weights[stop - 1] if stop < n else 0
+                y[start:stop] = x[start:stop].mean() + (right - left) / (stop - start)
+                start = stop
+        value = 0.5 * ((y - x) ** 2).sum() + (weights * np.abs(np.diff(y))).sum()
+        if value < best_value:
+            best, best_value = y, value
+    return best
+
+
+def isotonic_decreasing(x):
+    """Non-increasing isotonic regression by the minimax formula."""
+    n = len(x)
+    mean = lambda a, b: x[a : b + 1].mean()  # noqa: E731
+    return np.array([min(max(mean(a, b) for b in range(i, n)) for a in range(i + 1)) for i in range(n)])
+
+
+def fusedmax(x, lam, gamma):
+    """Project the finished prox."""
+    return sparsemax(tv_prox(x / gamma, np.full(len(x) - 1, lam)))
+
+
+def oscarmax(x, lam, gamma, weights):
+    """Sort, subtract, regress, unsort, project."""
+    order = np.argsort(-x, kind="stable")
+    z = np.empty_like(x)
+    z[order] = isotonic_decreasing(x[order] / gamma - lam * weights)
+    return sparsemax(z)
