@@ -85,9 +85,7 @@ class Regularizer(ABC):
             object.__setattr__(self, declared.name, value)
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
-            return NotImplemented
-        return self._key() == other._key()  # type: ignore[attr-defined]
+        return self._key() == other._key() if isinstance(other, Regularizer) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._key())
@@ -280,9 +278,7 @@ class Regularizer(ABC):
                 f"{batch.shape}, got {array.dtype} of shape {array.shape}"
             )
         if array.shape != batch.batch_shape:
-            raise ValueError(
-                f"{self.name}: target labels must have shape {batch.batch_shape}, got shape {array.shape}"
-            )
+            raise ValueError(f"{self.name}: target labels must have shape {batch.batch_shape}, got shape {array.shape}")
         labels = array.reshape(-1)
         if ((labels < 0) | (labels >= n)).any():
             wrong = labels[(labels < 0) | (labels >= n)][0]

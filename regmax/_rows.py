@@ -20,7 +20,7 @@ def _as_array(owner: str, name: str, value: ArrayLike) -> NDArray[Any]:
         array = np.asarray(value)
     except ValueError as error:
         raise TypeError(f"{owner}: {name} must be an array of real numbers, got a ragged sequence") from error
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16" or array.dtype.itemsize > 8:
+    if (array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16") or array.dtype.itemsize > 8:
         raise TypeError(f"{owner}: {name} must be an array of real numbers, got dtype {array.dtype}")
     return array
 

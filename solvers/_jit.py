@@ -77,7 +77,7 @@ class _Locator(caching._CacheLocator):
 
 
 class _CacheImpl(caching.CompileResultCacheImpl):
-    _locator_classes = [_Locator]
+    _locator_classes = (_Locator,)
 
 
 class _Cache(caching.FunctionCache):
@@ -92,7 +92,7 @@ def _compiled(py_func, flags, *, stored: bool):
 
 
 def kernel(py_func):
-    """Compile a driver or a row function at its first use; sums may be reassociated, NaN and -inf keep their meaning."""
+    """Compile a driver or a row function at first use; sums may be reassociated, NaN and -inf keep their meaning."""
     dispatcher = _compiled(py_func, set(_REDUCTIONS), stored=True)
     _KERNELS.append(dispatcher)
     return dispatcher

@@ -105,7 +105,8 @@ def run(driver, inputs, *outputs) -> None:
         return
     step = min(-(-rows // threads), max(1, _BLOCK // width))
     pool = _pool(threads)
-    futures = [pool.submit(driver, *arguments, start, min(start + step, rows)) for start in range(0, rows, step)]
+    spans = [(start, min(start + step, rows)) for start in range(0, rows, step)]
+    futures = [pool.submit(driver, *(*arguments, *span)) for span in spans]
     try:
         for future in futures:
             future.result()

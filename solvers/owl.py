@@ -88,6 +88,17 @@ def _bulge(weights, n):
 
 
 @kernel
+def _mass(weights, count):
+    """Sum of the first ``count`` weights less the last of them."""
+    total = weights.dtype.type(0)
+    if weights.size == 0:
+        return weights.dtype.type(count) * weights.dtype.type(count - 1) / weights.dtype.type(2)
+    for k in range(count):
+        total += weights[k] - weights[count - 1]
+    return total
+
+
+@kernel
 def _select(z, lam, weights, n, values, order):
     """Copy to ``values`` and ``order`` the entries that may be positive; returns how many."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
@@ -96,7 +107,7 @@ def _select(z, lam, weights, n, values, order):
     kept, bound = n, void
     tau = bound
     while True:
-        total, count, mass = zero, 0, zero
+        total, count = zero, 0
         for i in range(z.size):
             if z[i] > void and z[i] >= bound:
                 values[count], order[count] = z[i], i
@@ -106,9 +117,7 @@ def _select(z, lam, weights, n, values, order):
             return count
         kept = count
         least = _weight(weights, n, kept - 1)
-        for k in range(kept):
-            mass += _weight(weights, n, k) - least
-        tau = max(tau, (total - lam * mass - one) / z.dtype.type(kept) - lam * least)
+        tau = max(tau, (total - lam * _mass(weights, kept) - one) / z.dtype.type(kept) - lam * least)
         bound = tau + lam * least
         bound -= slack * (one + abs(bound))
 

@@ -17,7 +17,9 @@ FLOOR = {np.dtype(t): t(np.finfo(t).min) / t(2) for t in (np.float32, np.float64
 
 _FLOOR_64, _FLOOR_32 = float(FLOOR[np.dtype(np.float64)]), FLOOR[np.dtype(np.float32)]
 _LIMITS_64 = (*(float(getattr(np.finfo(np.float64), name)) for name in ("tiny", "eps", "max")), -float("inf"))
-_LIMITS_32 = tuple(np.float32(v) for v in (*(getattr(np.finfo(np.float32), n) for n in ("tiny", "eps", "max")), -np.inf))
+_LIMITS_32 = tuple(
+    np.float32(v) for v in (*(getattr(np.finfo(np.float32), n) for n in ("tiny", "eps", "max")), -np.inf)
+)
 _MAGNITUDE_64, _MAGNITUDE_32 = 0x7FFFFFFFFFFFFFFF, np.int32(0x7FFFFFFF)
 _INFINITY_64, _INFINITY_32 = 0x7FF0000000000000, np.int32(0x7F800000)
 

@@ -81,7 +81,7 @@ def _capped_sum(z, upper, t):
 
 @kernel
 def _capped_threshold(z, upper, total, least):
-    """(low, high, share): the weights are ``(1 - share) clip(z - low) + share clip(z - high)``, low and high neighbours.
+    """(low, high, share): the weights are ``(1 - share) clip(z - low) + share clip(z - high)`` of two neighbours.
 
     At the first ``low`` every entry is at its cap or above the total; at ``high`` the sum is zero. The factor keeps
     ``low`` below the least entry where that is so large that it swallows the total.

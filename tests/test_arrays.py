@@ -217,7 +217,11 @@ def test_bits_do_not_depend_on_the_batch_or_on_addresses(kind, dtype):
 def test_parameters_per_row(kind):
     samples = [s for s in kind.samples(5) if not any(isinstance(v, np.ndarray) for v in vars(s).values())]
     x = scores(3, len(samples), 5)
-    fields = {name: np.array([vars(s)[name] for s in samples]) for name in vars(samples[0]) if vars(samples[0])[name] is not None}
+    fields = {
+        name: np.array([vars(s)[name] for s in samples])
+        for name in vars(samples[0])
+        if vars(samples[0])[name] is not None
+    }
     if kind.name == "budgetmax":
         fields["upper"] = fields["upper"][:, None]
     together = kind(**fields)
@@ -250,9 +254,7 @@ def test_weights_per_row(kind):
 def test_upper_follows_the_axis():
     x = scores(5, 3)
     upper = np.linspace(0.3, 0.6, 5)[:, None]
-    np.testing.assert_array_equal(
-        regmax.budgetmax(x, upper=upper, axis=0), regmax.budgetmax(x.T, upper=upper[:, 0]).T
-    )
+    np.testing.assert_array_equal(regmax.budgetmax(x, upper=upper, axis=0), regmax.budgetmax(x.T, upper=upper[:, 0]).T)
     v = scores(5, 3, seed=1)
     operator = regmax.Budgetmax(upper)
     y = operator.argmax(x, axis=0)
@@ -265,7 +267,11 @@ def test_extreme_scales_are_answered(kind):
     x = np.array([[3.0, 1.0, -2.0, 0.0]])
     hard = operator.argmax(x * 1e300)
     assert np.isfinite(hard).all()
-    np.testing.assert_allclose(operator.argmax(x * 1e-300), operator.argmax(x * 0) if kind.name != "topkmax" else operator.argmax(x), atol=1e-15)
+    np.testing.assert_allclose(
+        operator.argmax(x * 1e-300),
+        operator.argmax(x * 0) if kind.name != "topkmax" else operator.argmax(x),
+        atol=1e-15,
+    )
     np.testing.assert_allclose(operator.argmax(x.astype(np.float32) * np.float32(1e37)), hard, atol=1e-6)
     assert np.isfinite(operator.max(x * 1e300)).all()
 

@@ -72,7 +72,10 @@ def test_certificate_gap_in_float32(n, operator):
 def test_certificate_bounds_the_distance_and_the_suboptimality(n, operator):
     x, _ = scattered(n)
     y = operator.argmax(x)
-    caps = {"upper": np.atleast_2d(getattr(operator, "upper", 1)), "total": np.full(len(x), getattr(operator, "total", 1))}
+    caps = {
+        "upper": np.atleast_2d(getattr(operator, "upper", 1)),
+        "total": np.full(len(x), getattr(operator, "total", 1)),
+    }
     domain = operator._domain(caps)
     other = domain.sample(np.random.default_rng(0), np.ones(x.shape, bool))
     found = operator.certify(x, other)
@@ -174,10 +177,9 @@ def along_parameter(operator, name, direction, x, v, h=1e-6):
         return np.sum(v * moved.argmax(x), axis=1)
 
     here, ahead = at(0), at(h)
-    if name in ("lam", "upper") or operator.name == "fusedmax":
-        if np.any(value - h * direction < 0):
-            further = at(2 * h)
-            return (ahead - here) / h, smooth((ahead - here) / h, (further - ahead) / h)
+    if (name in ("lam", "upper") or operator.name == "fusedmax") and np.any(value - h * direction < 0):
+        further = at(2 * h)
+        return (ahead - here) / h, smooth((ahead - here) / h, (further - ahead) / h)
     behind = at(-h)
     return (ahead - behind) / (2 * h), smooth((ahead - here) / h, (here - behind) / h)
 

@@ -71,15 +71,12 @@ class Budgetmax(Regularizer):
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
         return y
 
-    def _slopes(
-        self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread
-    ) -> Spread:
+    def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
         free = (y > 0) & (y < p["upper"])
         capped = (y > 0) & ~free
-        some = free.any(axis=1)
         mean = np.sum(np.where(free, v, 0.0), axis=1) / np.maximum(free.sum(axis=1), 1)
         # Where every weight sits on a bound the map has a kink in the bounds; 0 lies between its one-sided slopes.
-        return {"upper": np.where(capped & some[:, None], v - mean[:, None], 0.0), "total": mean}
+        return {"upper": np.where(capped & free.any(axis=1, keepdims=True), v - mean[:, None], 0.0), "total": mean}
 
     def _domain(self, p: Spread) -> CappedSimplex:
         return CappedSimplex(p["upper"], p["total"])

@@ -9,6 +9,7 @@ __all__ = ["deformed_log", "deformed_log_slope"]
 
 Array = NDArray[Any]
 
+
 def _log(y: Array) -> Array:
     """log y with the smallest number in place of 0."""
     return np.log(np.maximum(y, np.finfo(np.float64).smallest_subnormal))

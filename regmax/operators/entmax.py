@@ -62,9 +62,7 @@ class Entmax(Regularizer):
         e = p["alpha"][:, None] - 1.0
         return fitted(lambda y: deformed_log(y, e), (x - x.max(axis=1, keepdims=True)) / p["gamma"][:, None], y)
 
-    def _slopes(
-        self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread
-    ) -> Spread:
+    def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
         slope = deformed_log_slope(y, p["alpha"][:, None] - 1.0)
         return {"alpha": -p["gamma"] * np.sum(np.where(jv == 0, 0.0, jv * slope), axis=1)}
 
@@ -86,7 +84,7 @@ class Entmax(Regularizer):
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:
-        return tuple(cls(alpha) for alpha in (0.5, 1.0, 1.2, 4 / 3, 1.5, 1.7, 2.0, 2.5, 4.0)) + (cls(1.5, gamma=0.4),)
+        return (*map(cls, (0.5, 1.0, 1.2, 4 / 3, 1.5, 1.7, 2.0, 2.5, 4.0)), cls(1.5, gamma=0.4))
 
 
 def entmax(

@@ -68,9 +68,7 @@ class Fusedmax(Regularizer):
         run(solver.fusedmax_subgradient, (x, y, p["gamma"], p["lam"], p["weights"]), out)
         return out
 
-    def _slopes(
-        self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread
-    ) -> Spread:
+    def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
         # Inside a segment J v is constant, so only edges where y jumps count.
         jumps = np.sign(np.diff(y, axis=1)) * np.diff(jv, axis=1) * p["gamma"][:, None]
         jumps = np.where(x[:, 1:] > -np.inf, jumps, 0.0) * (x[:, :-1] > -np.inf)

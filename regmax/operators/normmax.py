@@ -51,7 +51,7 @@ class Normmax(Regularizer):
         run(solver.normmax_jacobian, (y, v, p["gamma"], p["p"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
-        return norm(y, p['p']) - 1
+        return norm(y, p["p"]) - 1
 
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
         size = np.maximum(norm(y, p["p"]), np.finfo(np.float64).tiny)[:, None]
@@ -59,9 +59,7 @@ class Normmax(Regularizer):
         z = (x - x.max(axis=1, keepdims=True)) / p["gamma"][:, None]
         return fitted(lambda y: (y / size) ** exponent, z, y)
 
-    def _slopes(
-        self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread
-    ) -> Spread:
+    def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
         size, growth, logs = log_slopes(y, p["p"])
         gradient = self._gradient(x, y, p)
         change = gradient * (logs - np.log(size)[:, None] + ((1 - p["p"]) * growth)[:, None])
@@ -81,7 +79,7 @@ class Normmax(Regularizer):
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:
-        return tuple(cls(p) for p in (1.1, 1.5, 2.0, 3.0)) + (cls(1.7, gamma=0.5),)
+        return (*map(cls, (1.1, 1.5, 2.0, 3.0)), cls(1.7, gamma=0.5))
 
 
 def normmax(

@@ -27,7 +27,7 @@ def _by_rank(weights: NDArray[Any], live: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False)
 class Oscarmax(Regularizer):
-    r"""``Omega(y) = (|y|^2 - 1) / 2 + lam (sum_k w_k y_(k) - w_1)``, y_(k) sorted from the largest: clusters share one weight.
+    r"""``Omega(y) = (|y|^2 - 1) / 2 + lam (sum_k w_k y_(k) - w_1)``, y sorted downwards: clusters share a weight.
 
     By default ``w = (n - 1, ..., 0)``, and the sum is ``sum_(i<j) max(y_i, y_j)``. Exact for every input, unlike the
     published composition (:func:`regmax.oscarmax_published`). The constants make Omega vanish at the vertices.
@@ -77,9 +77,7 @@ class Oscarmax(Regularizer):
         run(solver.oscarmax_subgradient, (x, y, p["gamma"], lam, p["weights"]), out)
         return out
 
-    def _slopes(
-        self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread
-    ) -> Spread:
+    def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
         order = np.argsort(-y, axis=1, kind="stable")
         ranked = np.take_along_axis(jv, order, axis=1) * p["gamma"][:, None]
         weights = _by_rank(p["weights"], x > -np.inf)
@@ -141,7 +139,7 @@ def oscarmax(
 
     Notes
     -----
-    Exact. Source: Niculae & Blondel 2017; docs/theory.md. See :class:`Oscarmax` for max, loss, Jacobian and certificate.
+    Exact. Source: Niculae & Blondel 2017; docs/theory.md. See :class:`Oscarmax` for max, loss, Jacobian, certificate.
     """
     return Oscarmax(lam, gamma, weights).argmax(x, axis, where)  # type: ignore[arg-type]
 
@@ -157,7 +155,7 @@ def oscarmax_published(
     r"""``P_simplex(prox_{lam OSCAR}(x / gamma))`` as published: inexact, for comparison only.
 
     The prox with absolute values does not commute with the projection when scores differ in sign, and it is not
-    invariant to a shift of the scores: x = (1, .1, .1), lam = .3 gives (.6, .2, .2), the optimum is (.6333, .1833, .1833).
+    invariant to a shift of the scores: x = (1, .1, .1), lam = .3 gives (.6, .2, .2); best is (.6333, .1833, .1833).
 
     Parameters
     ----------

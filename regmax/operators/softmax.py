@@ -63,9 +63,7 @@ class Softmax(Regularizer):
         return (cls(), cls(gamma=0.3))
 
 
-def softmax(
-    x: ArrayLike, *, gamma: Parameter = 1.0, axis: int = -1, where: ArrayLike | None = None
-) -> NDArray[Any]:
+def softmax(x: ArrayLike, *, gamma: Parameter = 1.0, axis: int = -1, where: ArrayLike | None = None) -> NDArray[Any]:
     r"""``exp(x / gamma) / sum exp(x / gamma)``: dense weights.
 
     Parameters

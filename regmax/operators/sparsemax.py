@@ -58,9 +58,7 @@ class Sparsemax(Regularizer):
         return (cls(), cls(gamma=3.0))
 
 
-def sparsemax(
-    x: ArrayLike, *, gamma: Parameter = 1.0, axis: int = -1, where: ArrayLike | None = None
-) -> NDArray[Any]:
+def sparsemax(x: ArrayLike, *, gamma: Parameter = 1.0, axis: int = -1, where: ArrayLike | None = None) -> NDArray[Any]:
     r"""``argmin_y |y - x / gamma|^2`` on the simplex: sparse weights, by an exact threshold.
 
     Parameters

@@ -40,8 +40,8 @@ class Topkmax(Regularizer):
     r"""``Omega(y) = (|y|^2 - 1) / 2`` with a temperature T(x) in place of gamma: k weights are positive.
 
     With ``a_j = sum of (x_(i) - x_(j)) over i <= j`` and scores sorted from the largest, sparsemax(x / T) keeps exactly
-    k weights for ``a_k < T <= a_(k+1)``; T is the middle, and ``2 a_k`` where k entries are all there are. Scores equal to
-    the k-th are kept with it. The map ignores the scale of the scores. It is not the gradient of a function: its
+    k weights for ``a_k < T <= a_(k+1)``; T is the middle, and ``2 a_k`` where k entries are all there are. Scores
+    equal to the k-th are kept with it. The map ignores the scale of the scores and is not a gradient: its
     Jacobian is not symmetric, ``jacobian`` and ``vjp`` differ and need ``x``, and the Fenchel-Young loss holds T fixed.
 
     Parameters
