@@ -70,7 +70,7 @@ def argmax(operator: Regularizer, x: ArrayLike, axis: int = -1, where: ArrayLike
         Scores; n of them along ``axis``.
     axis : int, default -1
         The axis that holds the scores of one problem.
-    where : array_like of bool, optional
+    where : array_like of bool that broadcasts against ``x``, optional
         True = takes part.
 
     Returns

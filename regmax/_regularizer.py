@@ -125,7 +125,7 @@ class Regularizer(ABC):
 
     def _distance(self, gap: Array, n: int, p: Spread) -> Array:
         """Bound on the Euclidean distance to the best weights; here Omega is 1-strongly convex."""
-        return np.sqrt(2 * gap / self._strength(p))
+        return np.sqrt(gap / self._strength(p))
 
     def _strength(self, p: Spread) -> Array:
         return p["gamma"]

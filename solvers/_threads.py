@@ -29,6 +29,15 @@ def get_num_threads() -> int:
 
     Set by :func:`set_num_threads`, else by the environment variable ``REGMAX_NUM_THREADS``, else the number of cores
     this process may use.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Notes
+    -----
+    Raises nothing. Source: regmax.
     """
     if _threads is not None:
         return _threads

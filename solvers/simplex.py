@@ -2,7 +2,7 @@
 
 Sparsemax needs no sort: Newton's method on the convex function ``t -> sum [z - t]_+`` started left of its root
 never overshoots (Michelot 1986 started from the mean; ``max - 1`` is nearer).
-Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; ``mathematics`` in docs/theory.md.
+Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; docs/theory.md for the temperature.
 """
 
 import numpy as np

@@ -75,6 +75,10 @@ def strength(operator, x):
 
 
 def scale(operator, x):
-    """The scale that accuracy is promised against: max(|x|, gamma) over live entries."""
+    """The scale that accuracy is promised against: max(|x|, gamma) over live entries.
+
+    Below alpha = 1 gamma counts times n^(1 - alpha), because the slope of Omega reaches that at even weights.
+    """
     live = np.where(x > np.finfo(x.dtype).min / 2, x, 0)
-    return np.maximum(np.abs(live).max(axis=-1), strength(operator, x)).astype(np.float64)
+    slope = x.shape[-1] ** np.maximum(1 - np.asarray(getattr(operator, "alpha", 1.0)), 0)
+    return np.maximum(np.abs(live).max(axis=-1), strength(operator, x) * slope).astype(np.float64)

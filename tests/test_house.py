@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"regmax": "regmax", "solvers": "regmax/solvers", "adapters": "regmax/adapters"}
 SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 LIGHT = sys.stdlib_module_names | {"numpy", "scipy"}
-NOT_OURS = (".git", ".venv*", ".nox", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
+NOT_OURS = (".git", ".venv*", ".nox", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
 
 
 def name_of(path):

@@ -69,7 +69,7 @@ class Entmax(Regularizer):
     def _distance(self, gap: NDArray[Any], n: int, p: Spread) -> NDArray[Any]:
         # Above 2 Omega is uniformly, not strongly, convex: |a|^alpha has modulus 1 / (2^(alpha-1) - 1).
         alpha = np.maximum(p["alpha"], 2.0)
-        scaled = gap / p["gamma"] * alpha * (alpha - 1) * (2 ** (alpha - 1) - 1)
+        scaled = gap / (2 * p["gamma"]) * alpha * (alpha - 1) * (2 ** (alpha - 1) - 1)
         beyond = n ** (0.5 - 1 / alpha) * scaled ** (1 / alpha)
         return np.where(p["alpha"] <= 2, super()._distance(gap, n, p), beyond)
 

@@ -69,7 +69,7 @@ class Normmax(Regularizer):
         # On the simplex the Euclidean norm has curvature at least 1 / n along it.
         modulus = np.where(p["p"] == 2, 1 / n, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(modulus > 0, np.sqrt(2 * gap / (p["gamma"] * modulus)), np.inf)
+            return np.where(modulus > 0, np.sqrt(gap / (p["gamma"] * modulus)), np.inf)
 
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
@@ -112,6 +112,6 @@ def normmax(
 
     Notes
     -----
-    Source: Blondel. See :class:`Normmax` for max, loss, Jacobian and certificate.
+    Source: Blondel, Martins & Niculae 2020. See :class:`Normmax` for max, loss, Jacobian and certificate.
     """
     return Normmax(p, gamma).argmax(x, axis, where)

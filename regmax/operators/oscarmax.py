@@ -154,8 +154,8 @@ def oscarmax_published(
 ) -> NDArray[Any]:
     r"""``P_simplex(prox_{lam OSCAR}(x / gamma))`` as published: inexact, for comparison only.
 
-    The prox with absolute values does not commute with the projection when scores differ in sign, and it is not
-    invariant to a shift of the scores: x = (1, .1, .1), lam = .3 gives (.6, .2, .2); best is (.6333, .1833, .1833).
+    The prox with absolute values clips at zero before the projection, and the composition is not invariant to a shift
+    of the scores: x = (1, .1, .1), lam = .3 gives (.6, .2, .2); best is (.6333, .1833, .1833).
 
     Parameters
     ----------

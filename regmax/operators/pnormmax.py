@@ -32,7 +32,7 @@ def log_slopes(y: NDArray[Any], p: NDArray[Any]) -> tuple[NDArray[Any], NDArray[
 
 @dataclass(frozen=True, eq=False)
 class Pnormmax(Regularizer):
-    r"""``Omega(y) = (|y|_p^2 - 1) / 2``: p = 2 is sparsemax; p towards 1 is denser near the top, larger p keeps more.
+    r"""``Omega(y) = (|y|_p^2 - 1) / 2``: p = 2 is sparsemax; smaller p keeps more, larger p is more even.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Pnormmax(Regularizer):
         # Strongly convex with modulus p - 1 in the p-norm, which exceeds the Euclidean one, for p <= 2.
         modulus = np.where(p["p"] <= 2, p["p"] - 1, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(modulus > 0, np.sqrt(2 * gap / (p["gamma"] * modulus)), np.inf)
+            return np.where(modulus > 0, np.sqrt(gap / (p["gamma"] * modulus)), np.inf)
 
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
@@ -125,6 +125,6 @@ def pnormmax(
 
     Notes
     -----
-    Source: Niculae & Blondel. See :class:`Pnormmax` for max, loss, Jacobian and certificate.
+    Source: Niculae & Blondel 2017. See :class:`Pnormmax` for max, loss, Jacobian and certificate.
     """
     return Pnormmax(p, gamma).argmax(x, axis, where)
