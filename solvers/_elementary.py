@@ -19,7 +19,7 @@ _LOG2_E = 1.4426950408889634
 _LOG2_E_32 = np.float32(_LOG2_E)
 _SQRT_HALF = 0.7071067811865476
 # Without it an overload takes the flags of whichever caller compiles it first.
-_AS_WRITTEN = {"fastmath": {"contract"}}
+_AS_WRITTEN = {"fastmath": {"contract"}, "forceinline": True}
 
 
 @exact

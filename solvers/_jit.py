@@ -84,8 +84,8 @@ class _Cache(caching.FunctionCache):
     _impl_class = _CacheImpl
 
 
-def _compiled(py_func, flags, *, stored: bool):
-    dispatcher = numba.njit(py_func, nogil=True, error_model="numpy", fastmath=flags)
+def _compiled(py_func, flags, *, stored: bool, **options):
+    dispatcher = numba.njit(py_func, nogil=True, error_model="numpy", fastmath=flags, **options)
     if stored and cache_directory() is not None:
         dispatcher._cache = _Cache(py_func)
     return dispatcher
@@ -99,8 +99,8 @@ def kernel(py_func):
 
 
 def exact(py_func):
-    """Compile a function whose order of operations must stay as written, such as a compensated sum."""
-    return _compiled(py_func, {"contract"}, stored=False)
+    """Compile a function whose order of operations must stay as written; always inlined, so that loops vectorise."""
+    return _compiled(py_func, {"contract"}, stored=False, forceinline=True)
 
 
 def kernels() -> tuple:

@@ -137,7 +137,10 @@ def _bracketed_row(x, top, gamma, e, out, z):
     t = low
     for step in range(MAX_STEPS):
         f, s = _root_sums(z, t, exponent, tiny)
-        if f >= one:
+        if abs(f - one) <= eps + eps:
+            low, high = t, t
+            break
+        if f > one:
             low = t
         else:
             high = t

@@ -84,7 +84,10 @@ def pnormmax_row(x, top, gamma, p, out, z):
         lowest, lower, f = _power_sums(z, t, q)
         shrink = f ** (two / q - one)
         slope = shrink * lower
-        if slope >= one:
+        if abs(slope - one) <= two * two * eps:
+            low, high = t, t
+            break
+        if slope > one:
             low, above = t, slope
         else:
             high, below = t, slope

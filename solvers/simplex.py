@@ -95,12 +95,13 @@ def _capped_threshold(z, upper, total, least):
         t = low
     for step in range(MAX_STEPS):
         current, free = _capped_sum(z, upper, t)
-        if current >= total:
+        if abs(current - total) <= eps * total:
+            low, high = t, t
+            break
+        if current > total:
             low, above = t, current
         else:
             high, below = t, current
-        if current == total:
-            break
         following = t + (current - total) / z.dtype.type(free) if free > 0 else low
         following = safeguarded(low, high, following, step, eps)
         if following == low or following == high:
