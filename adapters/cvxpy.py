@@ -3,6 +3,7 @@
 One parametrised problem per operator, row length and mask is built and kept, because building costs more than solving.
 """
 
+import threading
 import warnings
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "CLARABEL": {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12},
     "SCS": {"eps_abs": 1e-12, "eps_rel": 1e-12, "max_iters": 20_000},
 }
+
+
+_lock = threading.Lock()  # a kept problem holds one row at a time
 
 
 @lru_cache(maxsize=256)
@@ -45,12 +49,12 @@ def _attempt(problem: Any, solver: str) -> tuple[float, NDArray[Any]] | None:
 
 
 def _solve_row(operator: Regularizer, x: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any]:
-    if operator.is_gradient:
-        scores, problem = _parametrised(operator, live.tobytes())
-        scores.value = np.where(live, x - x[live].max(), 0.0)
-    else:
-        problem = operator.problem(x, where=live)
-    with warnings.catch_warnings():
+    with _lock, warnings.catch_warnings():
+        if operator.is_gradient:
+            scores, problem = _parametrised(operator, live.tobytes())
+            scores.value = np.where(live, x - x[live].max(), 0.0)
+        else:
+            problem = operator.problem(x, where=live)
         # Announcements of inexact ends and rational exponents; the better of the answers is judged by its objective.
         warnings.simplefilter("ignore")
         attempts = [found for solver in operator.witnesses if (found := _attempt(problem, solver)) is not None]

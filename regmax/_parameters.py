@@ -30,7 +30,7 @@ class Rule(NamedTuple):
 POSITIVE = Rule("be > 0 and finite", lambda v: (v > 0) & (v < np.inf))
 NON_NEGATIVE = Rule("be >= 0", lambda v: v >= 0)
 ABOVE_ONE = Rule("be > 1 and finite", lambda v: (v > 1) & (v < np.inf))
-COUNT = Rule("be an integer >= 1", lambda v: (v >= 1) & (v == np.floor(v)) & (v < np.inf))
+COUNT = Rule("be an integer from 1 to 2^53", lambda v: (v >= 1) & (v == np.floor(v)) & (v <= 2**53))
 EDGE_WEIGHT = Rule("be >= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
 
 
@@ -47,7 +47,10 @@ def parameter(default: Any, rule: Rule, kind: str = "row", optional: bool = Fals
 
 
 def _as_parameter(owner: str, name: str, value: Any) -> NDArray[Any]:
-    array = np.array(value)
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise TypeError(f"{owner}: {name} must be a number or an array of numbers, got a ragged sequence") from None
     if array.dtype.kind not in "iuf" or isinstance(value, bool):
         raise TypeError(f"{owner}: {name} must be a number or an array of numbers, got {value!r}")
     return array
@@ -87,7 +90,20 @@ def _length(kind: str, n: int) -> int:
 
 
 def spread(owner: str, declared: Field[Any], value: Any, batch: Rows) -> NDArray[Any]:
-    """Contiguous array for the kernel: (rows,) for kind row, else (rows or 1, length); (1, 0) stands for None."""
+    """Contiguous array for the kernel: (rows,) for kind row, else (rows or 1, length); (1, 0) stands for None.
+
+    Numbers that float32 cannot tell from forbidden ones are refused; gamma is raised to the smallest normal number.
+    """
+    with np.errstate(over="ignore"):
+        array = _spread(owner, declared, value, batch)
+    if declared.name == "gamma":
+        np.maximum(array, np.finfo(array.dtype).tiny, out=array)
+    if array.dtype == np.float32 and not np.all(declared.metadata["rule"].holds(array)):
+        raise ValueError(f"{owner}: {declared.name} must {declared.metadata['rule'].words} in float32, got {value}")
+    return array
+
+
+def _spread(owner: str, declared: Field[Any], value: Any, batch: Rows) -> NDArray[Any]:
     kind, name, dtype = declared.metadata["kind"], declared.name, batch.data.dtype
     rows, n = batch.data.shape
     if declared.metadata["rule"] is COUNT:

@@ -77,6 +77,9 @@ class Regularizer(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "name" in cls.__dict__:
+            taken = _REGISTRY.get(cls.name)
+            if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise TypeError(f"{cls.__qualname__}: name must be new, but {cls.name!r} is {taken.__qualname__}")
             _REGISTRY[cls.name] = cls
 
     def __post_init__(self) -> None:
@@ -89,6 +92,10 @@ class Regularizer(ABC):
 
     def __hash__(self) -> int:
         return hash(self._key())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, because pickled arrays come back writable.
+        return type(self), tuple(getattr(self, declared.name) for declared in _declared(type(self)))
 
     def _key(self) -> tuple[Any, ...]:
         values = (getattr(self, declared.name) for declared in _declared(type(self)))
@@ -150,13 +157,10 @@ class Regularizer(ABC):
     # What follows from it.
 
     def _spread(self, batch: Rows) -> Spread:
-        p = {
+        return {
             declared.name: spread(self.name, declared, getattr(self, declared.name), batch)
             for declared in _declared(type(self))
         }
-        if "gamma" in p:
-            np.maximum(p["gamma"], np.finfo(p["gamma"].dtype).tiny, out=p["gamma"])
-        return p
 
     def _weights(self, batch: Rows) -> tuple[Array, Spread]:
         p = self._spread(batch)
@@ -345,11 +349,21 @@ class Regularizer(ABC):
             gap = domain.support(slope, live) - np.sum(np.where(weights == 0, 0.0, slope * weights), axis=1)
             gap = np.where(some, np.where(gap < 0, 0.0, gap), 0.0)
             bound = np.where(some, self._distance(gap, wide.shape[1], p), 0.0)
-        found = (domain.violation(weights, live), gap, bound)
+        violation = domain.violation(weights, live)
+        rounding = 16 * np.sqrt(wide.shape[1]) * _spacing(y) * np.maximum(domain.mass(len(wide)), 1.0)
+        bound = np.where(violation > rounding, np.inf, bound)
+        found = (violation, gap, bound)
         return Certificate(*(part.reshape(batch.batch_shape)[()] for part in found))
 
+    def _single(self, name: str) -> float:
+        """A parameter that must not vary by row, for CVXPY."""
+        value = np.asarray(getattr(self, name))
+        if value.size != 1:
+            raise ValueError(f"{self.name}: {name} must be one number for CVXPY, got an array of shape {value.shape}")
+        return float(value.reshape(-1)[0])
+
     def expression(self, y: Any, where: ArrayLike | None = None) -> Any:
-        """Omega of a 1-D CVXPY variable, for use in a larger problem; array parameters must be those of one row."""
+        """Omega of a 1-D CVXPY variable, for use in a larger problem; parameters must be those of one row."""
         return self._expression(y, _live_of(y.shape[0], where))
 
     def problem(self, x: Any, where: ArrayLike | None = None) -> Any:
@@ -376,6 +390,12 @@ class Regularizer(ABC):
         y = cvxpy.Variable(live.size, name="y")
         objective = x @ y - float(self._strength(p)[0]) * self._expression(y, live)
         return cvxpy.Problem(cvxpy.Maximize(objective), self._domain(p).constraints(y, live))
+
+
+def _spacing(y: ArrayLike) -> float:
+    """Relative spacing of the floats that weights are given in."""
+    dtype = np.asarray(y).dtype
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 2.0**-7  # bfloat16
 
 
 def _live_of(n: int, where: ArrayLike | None) -> Array:

@@ -18,10 +18,11 @@ class Certificate:
     feasibility : float or array
         Largest violation of any constraint of the domain.
     gap : float or array
-        Upper bound on how much better the best weights are, in the units of the scores.
+        Upper bound on how much better the best weights are, in the units of the scores. Of feasible weights: where
+        ``feasibility`` is above rounding it says nothing.
     error_bound : float or array
         Upper bound on the Euclidean distance to the best weights; infinite where the regularizer has no known modulus
-        of convexity.
+        of convexity, and where the weights are not feasible.
 
     Notes
     -----

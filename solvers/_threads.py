@@ -14,7 +14,8 @@ _BLOCK = 1 << 20  # elements per block: a signal such as Ctrl-C is seen between 
 _WORTH_A_THREAD = 1 << 15  # elements below which handing work over costs more than it saves
 
 _lock = threading.Lock()
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_pools: dict[int, ThreadPoolExecutor] = {}
+_MOST_THREADS = 1024  # of a pool, which starts them only as they are needed
 _threads: int | None = None
 
 
@@ -72,12 +73,13 @@ def set_num_threads(n: int) -> None:
     _threads = n.__index__()
 
 
-def _pool(threads: int) -> ThreadPoolExecutor:
-    key = (os.getpid(), threads)
+def _pool() -> ThreadPoolExecutor:
+    """The pool of this process."""
     with _lock:
-        if key not in _pools:
-            _pools[key] = ThreadPoolExecutor(threads, thread_name_prefix="regmax")
-        return _pools[key]
+        pid = os.getpid()
+        if pid not in _pools:
+            _pools[pid] = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="regmax")
+        return _pools[pid]
 
 
 def _renew_lock() -> None:
@@ -97,29 +99,41 @@ def _read_only(array):
     return view
 
 
+def _blocks(rows: int, width: int, threads: int) -> list[tuple[int, int]]:
+    step = max(1, min(-(-rows // threads), _BLOCK // width))
+    return [(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+
+def _run_on_pool(driver, arguments, blocks, threads: int) -> None:
+    remaining = iter(blocks)  # shared: every thread takes the next one
+    stopped = threading.Event()
+
+    def work() -> None:
+        for start, stop in remaining:
+            if stopped.is_set():
+                return
+            driver(*arguments, start, stop)
+
+    pool = _pool()
+    try:
+        for future in [pool.submit(work) for _ in range(threads)]:
+            future.result()
+    except BaseException:
+        stopped.set()
+        raise
+
+
 def run(driver, inputs, *outputs) -> None:
     """Call ``driver(*inputs, *outputs, start, stop)`` on blocks that cover the rows of the last output.
 
     The kernels get read-only views of the inputs, so that none can write there and all callers share one compiled form.
     """
     rows, width = outputs[-1].shape
-    if rows == 0:
-        return
     arguments = (*map(_read_only, inputs), *outputs)
     threads = min(get_num_threads(), rows, rows * width // _WORTH_A_THREAD)
-    if threads <= 1:
-        step = max(1, _BLOCK // width)
-        for start in range(0, rows, step):
-            driver(*arguments, start, min(start + step, rows))
+    blocks = _blocks(rows, width, max(threads, 1))
+    if threads > 1:
+        _run_on_pool(driver, arguments, blocks, threads)
         return
-    step = min(-(-rows // threads), max(1, _BLOCK // width))
-    pool = _pool(threads)
-    spans = [(start, min(start + step, rows)) for start in range(0, rows, step)]
-    futures = [pool.submit(driver, *(*arguments, *span)) for span in spans]
-    try:
-        for future in futures:
-            future.result()
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
+    for start, stop in blocks:
+        driver(*arguments, start, stop)

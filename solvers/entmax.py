@@ -16,7 +16,7 @@ from .simplex import sparsemax_row
 from .softmax import softmax_row, weighted_jacobian_row
 from .threshold import MAX_STEPS, safeguarded
 
-__all__ = ["entmax", "entmax_jacobian", "entmax_row"]
+__all__ = ["entmax", "entmax_jacobian", "entmax_row", "norm_threshold", "relative_powers"]
 
 _MAX_POWER = 8
 
@@ -184,11 +184,23 @@ def entmax(x, gamma, alpha, out, start, stop):
 
 
 @kernel
+def relative_powers(y, exponent, out):
+    """Write ``(y / reference)^exponent`` on the support, at most 1, and return the reference, an entry of y."""
+    zero = y.dtype.type(0)
+    reference = zero
+    for i in range(y.size):
+        if y[i] > zero and (reference == zero or (y[i] > reference) == (exponent > zero)):
+            reference = y[i]
+    for i in range(y.size):
+        out[i] = (y[i] / reference) ** exponent if y[i] > zero else zero
+    return reference
+
+
+@kernel
 def entmax_jacobian(y, v, gamma, alpha, out, start, stop):
-    """Weights ``y^(2 - alpha)`` on the support."""
-    two, zero = y.dtype.type(2), y.dtype.type(0)
+    """Weights ``y^(2 - alpha)`` on the support; relative to the largest, because alone they may overflow."""
+    two = y.dtype.type(2)
     work = y[0].copy()
     for r in range(start, stop):
-        for i in range(work.size):
-            work[i] = y[r, i] ** (two - alpha[r]) if y[r, i] > zero else zero
-        weighted_jacobian_row(work, v[r], gamma[r], out[r])
+        reference = relative_powers(y[r], two - alpha[r], work)
+        weighted_jacobian_row(work, v[r], gamma[r] * reference ** (alpha[r] - two), out[r])

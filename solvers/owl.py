@@ -88,38 +88,51 @@ def _bulge(weights, n):
 
 
 @kernel
-def _mass(weights, count):
-    """Sum of the first ``count`` weights less the last of them."""
+def _mass(weights, n, count):
+    """Sum of the first ``count`` of n weights, each less the last of the n."""
     total = weights.dtype.type(0)
     if weights.size == 0:
-        return weights.dtype.type(count) * weights.dtype.type(count - 1) / weights.dtype.type(2)
+        return weights.dtype.type(count) * (
+            weights.dtype.type(n) - weights.dtype.type(count + 1) / weights.dtype.type(2)
+        )
     for k in range(count):
-        total += weights[k] - weights[count - 1]
+        total += weights[k] - weights[n - 1]
     return total
+
+
+@kernel
+def _above(z, bound):
+    """(sum, number) of the entries that are at least ``bound``."""
+    total, count = z.dtype.type(0), 0
+    for i in range(z.size):
+        total += z[i] if z[i] >= bound else z.dtype.type(0)
+        count += np.int64(z[i] >= bound)
+    return total, count
 
 
 @kernel
 def _select(z, lam, weights, n, values, order):
     """Copy to ``values`` and ``order`` the entries that may be positive; returns how many."""
-    one, zero = z.dtype.type(1), z.dtype.type(0)
-    _, eps, _, void = limits(z)
+    one = z.dtype.type(1)
+    _, eps, huge, _ = limits(z)
     slack = np.sqrt(eps)
-    kept, bound = n, void
-    tau = bound
+    bound = -huge
+    total, kept = _above(z, bound)
     while True:
-        total, count = zero, 0
-        for i in range(z.size):
-            if z[i] > void and z[i] >= bound:
-                values[count], order[count] = z[i], i
-                total += z[i]
-                count += 1
-        if count == kept and bound > void:
-            return count
-        kept = count
-        least = _weight(weights, n, kept - 1)
-        tau = max(tau, (total - lam * _mass(weights, kept) - one) / z.dtype.type(kept) - lam * least)
-        bound = tau + lam * least
-        bound -= slack * (one + abs(bound))
+        least = _weight(weights, n, kept - 1) - _weight(weights, n, n - 1)
+        tau = (total - lam * _mass(weights, n, kept) - one) / z.dtype.type(kept)
+        raised = tau + lam * least
+        raised -= slack * (one + abs(tau) + lam * least)
+        total, count = _above(z, raised)
+        if not 0 < count < kept:
+            break
+        bound, kept = raised, count
+    count = 0
+    for i in range(z.size):
+        if z[i] >= bound:
+            values[count], order[count] = z[i], i
+            count += 1
+    return count
 
 
 @kernel
@@ -181,15 +194,18 @@ def oscarmax(x, gamma, lam, weights, out, start, stop):
 
 @kernel
 def owl_prox(x, lam, weights, out, start, stop):
-    """The published operator: prox of ``lam sum w_k |y|_(k)`` with sign and absolute value, clipped at zero."""
-    zero = x.dtype.type(0)
+    """The published operator: prox of ``lam sum w_k |y|_(k)`` with sign and absolute value; -inf where masked."""
+    zero, void = x.dtype.type(0), limits(x)[3]
     values, size = x[0].copy(), x[0].copy()
     order, spare_order = np.empty(x.shape[1], np.int64), np.empty(x.shape[1], np.int64)
-    n = x.shape[1]
     for r in range(start, stop):
         w = weights[r % weights.shape[0]]
-        for i in range(n):
-            values[i], order[i] = abs(x[r, i]), i
+        n = 0
+        for i in range(x.shape[1]):
+            out[r, i] = x[r, i]
+            if x[r, i] > void:
+                values[n], order[n] = abs(x[r, i]), i
+                n += 1
         sort_descending(values, order, n, size, spare_order)
         for k in range(n):
             values[k] -= lam[r] * _weight(w, n, k)

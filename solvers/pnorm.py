@@ -8,7 +8,7 @@ Niculae 2020 for the norm; the conditions are derived in docs/theory.md.
 
 from ._elementary import power
 from ._jit import kernel
-from .entmax import norm_threshold
+from .entmax import norm_threshold, relative_powers
 from .rows import enter, limits, normalise, row_sum, scale
 from .simplex import sparsemax_row
 from .threshold import MAX_STEPS, safeguarded
@@ -111,26 +111,33 @@ def pnormmax(x, gamma, p, out, start, stop):
 
 
 @kernel
-def _inverse_curvature(y, gamma, p, power_of_norm, out):
-    """Diagonal ``y^(2-p) N^power_of_norm / (gamma (p-1))`` on the support, N the p-norm of y; returns N."""
-    one, zero = y.dtype.type(1), y.dtype.type(0)
-    total = zero
+def _norm(y, p):
+    """The p-norm of y >= 0, by powers of ratios, which do not overflow."""
+    zero = y.dtype.type(0)
+    top, total = zero, zero
     for i in range(y.size):
-        total += y[i] ** p if y[i] > zero else zero
-    norm = total ** (one / p)
-    scale = norm**power_of_norm / (gamma * (p - one))
+        top = max(top, y[i])
     for i in range(y.size):
-        out[i] = y[i] ** (one + one - p) * scale if y[i] > zero else zero
-    return norm
+        total += (y[i] / top) ** p if y[i] > zero else zero
+    return top * total ** (y.dtype.type(1) / p)
+
+
+@kernel
+def _times(scale, x):
+    """Write ``scale x`` over x; 0 stays 0 even if the scale is infinite."""
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        x[i] = scale * x[i] if x[i] != zero else zero
 
 
 @kernel
 def normmax_jacobian(y, v, gamma, p, out, start, stop):
-    """``(I - y 1^T) G (I - 1 y^T) v``, G the inverse curvature: the norm is flat along y, the simplex forbids 1."""
-    zero = y.dtype.type(0)
+    """``(I - y 1^T) G (I - 1 y^T) v``, ``G = N (y / N)^(2-p) / (gamma (p-1))``, N the norm: it is flat along y."""
+    one, zero = y.dtype.type(1), y.dtype.type(0)
     g = y[0].copy()
     for r in range(start, stop):
-        _inverse_curvature(y[r], gamma[r], p[r], p[r] - y.dtype.type(1), g)
+        norm = _norm(y[r], p[r])
+        reference = relative_powers(y[r], one + one - p[r], g)
         mean = zero
         for i in range(g.size):
             mean += y[r, i] * v[r, i] if y[r, i] > zero else zero
@@ -139,25 +146,32 @@ def normmax_jacobian(y, v, gamma, p, out, start, stop):
         total = row_sum(out[r])
         for i in range(g.size):
             out[r, i] -= y[r, i] * total
+        _times(norm * (reference / norm) ** (one + one - p[r]) / (gamma[r] * (p[r] - one)), out[r])
 
 
 @kernel
 def pnormmax_jacobian(y, v, gamma, p, out, start, stop):
-    """``H^-1 - H^-1 1 1^T H^-1 / (1^T H^-1 1)`` with ``H^-1 = G - (2-p) / (gamma (p-1) N^2) y y^T``."""
+    """``H - H 1 1^T H / (1^T H 1)``, ``gamma (p-1) H = (y / N)^(2-p) - (2-p) / N^2 y y^T``, N the norm of y."""
     one, zero = y.dtype.type(1), y.dtype.type(0)
     g = y[0].copy()
     for r in range(start, stop):
-        norm = _inverse_curvature(y[r], gamma[r], p[r], p[r] - one - one, g)
-        c = (one + one - p[r]) / (gamma[r] * (p[r] - one) * norm * norm)
-        along, total, mean, mass = zero, zero, zero, zero
+        norm = _norm(y[r], p[r])
+        exponent = one + one - p[r]
+        reference = relative_powers(y[r], exponent, g)
+        inverse = (norm / reference) ** exponent
+        c = exponent * inverse / (norm * norm)
+        origin = zero  # v at the largest curvature, where the difference to the mean would cancel
         for i in range(g.size):
-            if y[r, i] > zero:
-                along += y[r, i] * v[r, i]
-                mass += y[r, i]
+            origin = v[r, i] if y[r, i] == reference else origin
+        along, total, mean, mass = zero, zero, zero, row_sum(y[r])
+        for i in range(g.size):
+            along += y[r, i] * (v[r, i] - origin) if y[r, i] > zero else zero
         for i in range(g.size):
             if y[r, i] > zero:
                 total += g[i] - c * y[r, i] * mass
-                mean += g[i] * v[r, i] - c * y[r, i] * along
+                mean += g[i] * (v[r, i] - origin) - c * y[r, i] * along
         ratio = mean / total if total > zero else zero
         for i in range(g.size):
-            out[r, i] = g[i] * (v[r, i] - ratio) - c * y[r, i] * (along - ratio * mass) if y[r, i] > zero else zero
+            w = v[r, i] - origin - ratio
+            out[r, i] = g[i] * w - c * y[r, i] * (along - ratio * mass) if y[r, i] > zero else zero
+        _times(one / (inverse * gamma[r] * (p[r] - one)), out[r])

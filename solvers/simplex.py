@@ -8,7 +8,7 @@ Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; docs/theo
 import numpy as np
 
 from ._jit import kernel
-from .rows import enter, kth_largest, limits, row_sum, scale
+from .rows import enter, kth_largest, limits, normalise, row_sum, scale
 from .softmax import weighted_jacobian_row
 from .threshold import MAX_STEPS, safeguarded
 
@@ -57,14 +57,29 @@ def sparsemax_jacobian(y, v, gamma, out, start, stop):
 
 @kernel
 def complete(out):
-    """Spread what the weights lack to a sum of 1 evenly over the positive ones; equal weights stay equal."""
-    one, zero = out.dtype.type(1), out.dtype.type(0)
-    support = 0
-    for i in range(out.size):
-        support += out[i] > zero
-    missing = (one - row_sum(out)) / out.dtype.type(support)
-    for i in range(out.size):
-        out[i] = max(out[i] + missing, zero) if out[i] > zero else zero
+    """Project weights onto the simplex that are its point but for a common shift; equal weights stay equal.
+
+    One step where the shift is rounding. A large one (scores whose spacing exceeds 1) takes a few more.
+    """
+    one, zero, eps = out.dtype.type(1), out.dtype.type(0), limits(out)[1]
+    for _ in range(out.size + 4):
+        support, top = 0, zero
+        for i in range(out.size):
+            support += out[i] > zero
+            top = max(top, out[i])
+        step = (row_sum(out) - one) / out.dtype.type(support)
+        if not step < top:
+            # The step is lost in the spacing of the weights: those that tie at the top share everything.
+            for i in range(out.size):
+                out[i] = one if out[i] == top else zero
+            step = zero
+            normalise(out)
+        remaining = 0
+        for i in range(out.size):
+            out[i] = max(out[i] - step, zero) if out[i] > zero else zero
+            remaining += out[i] > zero
+        if remaining == support and abs(step) <= eps:
+            return
 
 
 @kernel
@@ -153,7 +168,7 @@ def budgetmax_jacobian(y, v, gamma, upper, out, start, stop):
 
 @kernel
 def topkmax_row(z, k, out):
-    """z: scores less their maximum, -inf where masked. Fill ``out``, return the temperature.
+    """z: scores up to a power of two, -inf where masked. Fill ``out``, return the temperature.
 
     It is the middle of those that leave the k largest and their ties.
     """
@@ -166,11 +181,9 @@ def topkmax_row(z, k, out):
         kept += np.int64(z[i] >= v)
         following = max(following, z[i]) if z[i] < v else following
     count = z.dtype.type(kept)
-    if following > void:
-        temperature = max(rest + count * (v - following) / z.dtype.type(2), tiny)
-    else:
-        temperature = rest + rest if rest > zero else one
-    base = (one - rest / temperature) / count
+    half_gap = (v - following) / (one + one) if following > void else rest / count
+    temperature = max(rest + count * half_gap, tiny) if rest + half_gap > zero else one
+    base = half_gap / temperature if half_gap > zero else one / count
     for i in range(z.size):
         out[i] = (z[i] - v) / temperature + base if z[i] >= v else zero
     return temperature
@@ -179,10 +192,20 @@ def topkmax_row(z, k, out):
 @kernel
 def topkmax(x, k, temperature, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
-    one = x.dtype.type(1)
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    _, eps, huge, void = limits(x)
     for r in range(start, stop):
         temperature[r] = one
-        row, top, live = enter(x[r], out[r], work)
+        row, _, live = enter(x[r], out[r], work)
         if live:
-            count, _, _ = scale(row, top, one, z)
-            temperature[r] = topkmax_row(z, min(np.int64(k[r]), count), out[r])
+            count, widest = 0, zero
+            for i in range(row.size):
+                if row[i] > void:
+                    count += 1
+                    widest = max(widest, abs(row[i]))
+            # The weights ignore the scale of the scores: shrink them where sums of differences would overflow.
+            shrink = one if widest < huge * eps else eps
+            for i in range(row.size):
+                z[i] = row[i] * shrink
+            found = topkmax_row(z, min(np.int64(k[r]), count), out[r])
+            temperature[r] = min(found, huge * shrink) / shrink

@@ -29,17 +29,24 @@ def softmax(x, gamma, out, start, stop):
 
 @kernel
 def weighted_jacobian_row(g, v, gamma, out):
-    """``(diag g - g g^T / sum g) v / gamma`` with the weights ``g >= 0`` given in ``out`` or elsewhere."""
+    """``(diag g - g g^T / sum g) v / gamma`` with weights ``g >= 0``; an infinite result only where it is not 0.
+
+    v is taken relative to its value at the largest weight, where the difference to the mean would cancel.
+    """
     zero = v.dtype.type(0)
-    total, mean = row_sum(g), zero
+    heaviest = 0
+    for i in range(g.size):
+        heaviest = i if g[i] > g[heaviest] else heaviest
+    total, mean, origin = row_sum(g), zero, v[heaviest]
     for i in range(v.size):
-        mean += g[i] * v[i] if g[i] > zero else zero
+        mean += g[i] * (v[i] - origin) if g[i] > zero else zero
     if total == zero:
         out[:] = zero
         return
     mean /= total
     for i in range(v.size):
-        out[i] = g[i] * (v[i] - mean) / gamma if g[i] > zero else zero
+        out[i] = g[i] * ((v[i] - origin) - mean) if g[i] > zero else zero
+        out[i] = out[i] / gamma if out[i] != zero else zero
 
 
 @kernel

@@ -14,7 +14,7 @@ An edge of weight c_k joins k and k + 1; c_k = 0 separates them.
 
 import numpy as np
 
-from ._jit import kernel
+from ._jit import exact, kernel
 from .rows import enter, extent, floor_of, limits, scale
 from .simplex import complete
 
@@ -214,33 +214,53 @@ def _first_threshold(z, c, peak):
 
 
 @kernel
-def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size, knots):
-    """z: scores over gamma with maximum 0 at ``peak``, -inf where masked; overwritten. c: edge weights."""
+def _lower_until_found(z, c, tau, lowest, inside):
+    """The set A for a slightly smaller tau, where rounding of the messages left none at ``tau``; returns that tau."""
+    zero = z.dtype.type(0)
+    total = zero
+    for i in range(z.size):
+        total += abs(z[i] - tau) if z[i] > lowest else zero
+    slack = total * limits(z)[1] + limits(z)[0]
+    while True:
+        tau -= slack
+        slack += slack
+        if _label(z, c, tau, inside)[1] > 0 or not slack < limits(z)[2]:
+            return tau
+
+
+@kernel
+def _find_support(z, c, peak, inside):
+    """Label the support in ``inside`` and return tau; entries of z far below it are raised to where they do no harm."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
     tau = _first_threshold(z, c, peak)
     widest = zero
     for k in range(z.size - 1):
         widest = max(widest, c[k])
-    # An entry that far below tau is never in A; raising it to there keeps the messages small.
     lowest = max(tau - widest - widest - one, -limits(z)[2] / z.dtype.type(4 * z.size))
     for i in range(z.size):
         z[i] = max(z[i], lowest)
     while True:
         value, count = _label(z, c, tau, inside)
-        step = (value - one) / z.dtype.type(max(count, 1))
+        if count == 0:
+            return _lower_until_found(z, c, tau, lowest, inside)
+        step = (value - one) / z.dtype.type(count)
         if not tau + step > tau:
-            break
+            return tau
         tau += step
+
+
+@kernel
+def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size, knots):
+    """z: scores over gamma with maximum 0 at ``peak``, -inf where masked; overwritten. c: edge weights."""
+    one, zero, void = z.dtype.type(1), z.dtype.type(0), limits(z)[3]
+    tau = _find_support(z, c, peak, inside)
+    first, top = 0, void
     for i in range(z.size):
-        z[i] = (z[i] - tau) - step
-    first = 0
+        z[i] -= tau
+        out[i] = zero
     for i in range(z.size):
         on = inside[i] > zero
-        ends = i == z.size - 1 or inside[i + 1] == zero or c[i] == zero
-        if not on:
-            out[i] = zero
-            first = i + 1
-        elif ends:
+        if on and (i == z.size - 1 or inside[i + 1] == zero or c[i] == zero):
             if first > 0:
                 z[first] -= c[first - 1]
             if i < z.size - 1:
@@ -250,8 +270,13 @@ def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size, knots):
             else:
                 tv_path(z, c, out, first, i + 1, up, up_size, low, low_size, knots)
             for j in range(first, i + 1):
-                out[j] = max(out[j], zero)
+                top = max(top, out[j])
             first = i + 1
+        elif not on:
+            first = i + 1
+    lift = one - top if top <= zero else zero
+    for i in range(z.size):
+        out[i] = max(out[i] + lift, zero) if inside[i] > zero else zero
     complete(out)
 
 
@@ -295,22 +320,43 @@ def fusedmax_jacobian(y, v, gamma, lam, weights, out, start, stop):
             out[r, i] = (out[r, i] - mean) / gamma[r] if y[r, i] > zero else zero
 
 
-@kernel
+@exact
+def _add(total, low, term):
+    """Compensated addition (Kahan): the new total and what it still lacks."""
+    term -= low
+    new = total + term
+    return new, (new - total) - term
+
+
+@exact
 def _flow(z, y, c, tau, out):
-    """Forward sweep of the dual flow: where y does not change, the least one that serves what came before."""
-    n = z.size
-    flow = z.dtype.type(0)
-    for i in range(n):
-        previous = flow
-        if i == n - 1 or c[i] == 0:
-            flow = z.dtype.type(0)
-        elif y[i + 1] > y[i]:
-            flow = -c[i]
-        elif y[i + 1] < y[i]:
-            flow = c[i]
-        else:
-            flow = min(max((z[i] - y[i] - tau) + previous, -c[i]), c[i])
-        out[i] = y[i] + flow - previous
+    """Forward sweep of the dual flow, one group of equal neighbours at a time; writes the subgradient it stands for.
+
+    At a jump the flow is all the edge carries; inside a group it is the least that serves what came before. What a
+    group has too much by rounding is spread over it, or it would all show at the last entry.
+    """
+    n, zero = z.size, z.dtype.type(0)
+    left, first = zero, 0
+    while first < n:
+        last, total, low = first, z[first] - y[first] - tau, zero
+        while last < n - 1 and c[last] > zero and y[last + 1] == y[last]:
+            last += 1
+            total, low = _add(total, low, z[last] - y[last] - tau)
+        right = zero
+        if last < n - 1 and c[last] > zero:
+            right = -c[last] if y[last + 1] > y[last] else c[last]
+        excess = (total + left - right) / z.dtype.type(last + 1 - first)
+        if y[first] == zero and excess < zero:
+            excess = zero
+        low = zero
+        for i in range(first, last):
+            flow, low = _add(left, low, (z[i] - y[i] - tau) - excess)
+            if abs(flow) > c[i]:
+                flow, low = min(max(flow, -c[i]), c[i]), zero
+            out[i] = y[i] + (flow - left)
+            left = flow
+        out[last] = y[last] + (right - left)
+        left, first = right, last + 1
 
 
 @kernel

@@ -261,6 +261,66 @@ def test_upper_follows_the_axis():
     assert operator.parameter_vjp(x, y, v, axis=0)["upper"].shape == (5, 1)
 
 
+def test_bfloat16():
+    import ml_dtypes
+
+    x = scores(6, 5).astype(ml_dtypes.bfloat16)
+    x[0, 1] = ml_dtypes.finfo(ml_dtypes.bfloat16).min
+    for operator in operators(5):
+        if operator.name == "budgetmax":
+            continue
+        y = operator.argmax(x)
+        assert y.dtype == ml_dtypes.bfloat16
+        wide = np.where(x.astype(np.float32) < -1e38, -np.inf, x.astype(np.float32)).astype(np.float32)
+        np.testing.assert_array_equal(y, operator.argmax(wide).astype(ml_dtypes.bfloat16))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_orders(dtype):
+    """Powers of single weights overflow; their ratios do not."""
+    x, v = (scores(500, 10, seed=s).astype(dtype) for s in (0, 1))
+    for operator in (regmax.Pnormmax(50.0), regmax.Pnormmax(300.0), regmax.Normmax(100.0), regmax.Entmax(30.0)):
+        y = operator.argmax(x)
+        J = operator.jacobian(y, v)
+        assert not np.isnan(J).any()
+        finite = np.isfinite(J).all(axis=1) & (np.abs(J).max(axis=1) < 1e6)
+        np.testing.assert_allclose(J[finite].sum(axis=1), 0, atol=1e-9 if dtype == np.float64 else 10)
+        assert np.max(operator.certify(x, y).gap) < (1e-12 if dtype == np.float64 else 3e-5)
+    assert np.max(regmax.Normmax(1e4).certify(x, regmax.normmax(x, p=1e4)).gap) < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("n", "lam", "size"), [(2, np.inf, 1e17), (8, np.inf, 1e6), (8, 0.5, 1e6), (10_000, 1e3, 10.0)]
+)
+def test_fusedmax_where_rounding_exceeds_the_weights(dtype, n, lam, size):
+    x = (size * scores(20, n)).astype(dtype)
+    operator = regmax.Fusedmax(lam)
+    y = operator.argmax(x)
+    found = operator.certify(x, y)
+    assert np.max(found.feasibility) <= 4 * np.sqrt(n) * np.finfo(dtype).eps
+    assert np.max(found.gap / np.abs(x).max(axis=1)) <= (1e-12 if dtype == np.float64 else 1e-5)
+
+
+def test_error_bound_of_infeasible_weights_is_infinite():
+    found = regmax.Sparsemax().certify([1, 0.9, 0], [[0, 0, 0], [0.55, 0.45, 0]][0])
+    assert found.feasibility == 1
+    assert found.error_bound == np.inf
+    assert regmax.Sparsemax().certify([1, 0.9, 0], [0.55, 0.45, 0]).error_bound < 1e-7
+
+
+def test_oscarmax_with_weights_far_from_zero():
+    weights = [-24290354.56, -24290358.77, -24290363.2]
+    x = np.array([-105.5, 57.9, 101.3], np.float32)
+    y = regmax.oscarmax(x, lam=12.19, weights=weights)
+    np.testing.assert_allclose(y, regmax.oscarmax(x, lam=12.19, weights=np.array(weights) + 24290363.2), atol=1e-6)
+
+
+def test_topkmax_keeps_what_differs_by_less_than_the_spacing_at_the_top():
+    np.testing.assert_array_equal(regmax.topkmax([1, 0, -1e-17], k=2) > 0, [True, True, False])
+    np.testing.assert_array_equal(regmax.topkmax([1.7e308, -0.8e308, 0], k=2) > 0, [True, False, True])
+
+
 @by_kind
 def test_extreme_scales_are_answered(kind):
     operator = kind.samples(4)[0]

@@ -6,6 +6,7 @@ import pytest
 import regmax
 
 X = np.zeros((2, 3))
+X32 = X.astype(np.float32)
 
 WRONG = [
     (lambda: regmax.fusedmax(X, lam=-0.1), ValueError, "fusedmax: lam must be >= 0, got -0.1"),
@@ -46,8 +47,14 @@ WRONG = [
     (lambda: regmax.budgetmax(X, upper=0.1), ValueError, "budgetmax: upper must sum to at least total=1"),
     (lambda: regmax.budgetmax(X, total=0.0), ValueError, "budgetmax: total must be > 0 and finite, got 0.0"),
     (lambda: regmax.topkmax(X, k=4), ValueError, "topkmax: k must be at most the 3 entries of a row, got 4"),
-    (lambda: regmax.topkmax(X, k=0), ValueError, "topkmax: k must be an integer >= 1, got 0"),
-    (lambda: regmax.topkmax(X, k=1.5), ValueError, "topkmax: k must be an integer >= 1, got 1.5"),
+    (lambda: regmax.topkmax(X, k=0), ValueError, "topkmax: k must be an integer from 1 to 2^53, got 0"),
+    (lambda: regmax.topkmax(X, k=1.5), ValueError, "topkmax: k must be an integer from 1 to 2^53, got 1.5"),
+    (lambda: regmax.topkmax(X, k=1e300), ValueError, "topkmax: k must be an integer from 1 to 2^53, got 1e+300"),
+    (lambda: regmax.normmax(X32, p=1 + 1e-9), ValueError, "normmax: p must be > 1 and finite in float32"),
+    (lambda: regmax.entmax(X32, alpha=1e39), ValueError, "entmax: alpha must be > 0 and finite in float32"),
+    (lambda: regmax.fusedmax(X, lam=[[1], [1, 2]]), TypeError, "fusedmax: lam must be a number or an array of numbers"),
+    (lambda: regmax.Fusedmax([0.1, 5]).problem(X[0]), ValueError, "fusedmax: lam must broadcast against the batch"),
+    (lambda: regmax.oscarmax_published(X, lam=np.inf), ValueError, "oscarmax_published: lam must be finite, got inf"),
     (lambda: regmax.oscarmax(X, weights=[1, 2, 3]), ValueError, "oscarmax: weights must be finite and non-increasing"),
     (lambda: regmax.oscarmax(X, weights=[2, 1]), ValueError, "oscarmax: weights must have 3 entries on the last axis"),
     (lambda: regmax.sparsemax(1.0), ValueError, "sparsemax: x must have at least one dimension, got a scalar"),

@@ -24,6 +24,7 @@ def test_operators_are_frozen_values(operator):
     assert again == operator
     assert hash(again) == hash(operator)
     assert operator != regmax.Softmax(gamma=17.0)
+    assert all(not v.flags.writeable for v in vars(again).values() if isinstance(v, np.ndarray))
     for field in dataclasses.fields(operator):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(operator, field.name, 2.0)
@@ -94,6 +95,12 @@ def test_warmup_reports_every_operator():
     regmax.warmup(lambda name, done, total: seen.append((name, done, total)))
     assert {name for name, _, _ in seen} == set(regmax.operators())
     assert seen[-1][1] == seen[-1][2] == 2 * len(regmax.operators())
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(TypeError, match="'fusedmax' is Fusedmax"):
+        type("Other", (regmax.Regularizer,), {"name": "fusedmax"})
+    assert regmax.operators()["fusedmax"] is regmax.Fusedmax
 
 
 def test_operators_returns_a_copy():

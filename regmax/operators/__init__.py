@@ -1,4 +1,5 @@
-"""One file per regularizer: a frozen dataclass and the function beside it."""
+"""One file per regularizer, a frozen dataclass and the function beside it; and what several of them share:
+quadratic, deformed_log and negligible."""
 
 from .budgetmax import Budgetmax, budgetmax
 from .entmax import Entmax, entmax

@@ -84,7 +84,7 @@ class Fusedmax(Regularizer):
             return quadratic_expression(y)
         weights = np.ones((1, live.size - 1)) if self.weights is None else self.weights.reshape(1, -1)
         edges = _edges(weights, live[None])[0]
-        return quadratic_expression(y) + float(np.asarray(self.lam).reshape(-1)[0]) * (edges @ cvxpy.abs(cvxpy.diff(y)))
+        return quadratic_expression(y) + self._single("lam") * (edges @ cvxpy.abs(cvxpy.diff(y)))
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:

@@ -74,7 +74,7 @@ class Normmax(Regularizer):
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
 
-        size = cvxpy.pnorm(y, float(np.asarray(self.p).reshape(-1)[0]))
+        size = cvxpy.pnorm(y, self._single("p"))
         return size - 1
 
     @classmethod

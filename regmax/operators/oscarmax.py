@@ -92,7 +92,7 @@ class Oscarmax(Regularizer):
         given = np.empty((1, 0)) if self.weights is None else self.weights.reshape(1, -1)
         weights = _by_rank(given, live[None])[0]
         weights = np.where(np.arange(live.size) < live.sum(), weights - weights[live.sum() - 1], 0.0)
-        lam = float(np.asarray(self.lam).reshape(-1)[0])
+        lam = self._single("lam")
         return quadratic_expression(y) + lam * (cvxpy.dotsort(y, weights) - weights[0])
 
     @classmethod
@@ -186,8 +186,9 @@ def oscarmax_published(
     """
     batch = as_rows("oscarmax_published", x, axis, where)
     p = Oscarmax(lam, gamma)._spread(batch)
-    live = batch.live
-    scaled = np.where(live, batch.data, 0) / p["gamma"][:, None]
+    if not np.isfinite(p["lam"]).all():
+        raise ValueError(f"oscarmax_published: lam must be finite, got {p['lam'].max()}")
+    scaled = np.where(batch.live, batch.data / p["gamma"][:, None], -np.inf)
     out = np.empty_like(scaled)
     run(solver.owl_prox, (scaled, p["lam"], p["weights"]), out)
-    return batch.restore(sparsemax(out, where=live))
+    return batch.restore(sparsemax(out))

@@ -18,16 +18,16 @@ __all__ = ["Pnormmax", "pnormmax"]
 
 def norm(y: NDArray[Any], p: NDArray[Any]) -> NDArray[Any]:
     """``|y|_p`` of non-negative rows, one p per row."""
-    return np.sum(y ** p[:, None], axis=1) ** (1 / p)
+    top = np.maximum(y.max(axis=1), np.finfo(np.float64).tiny)
+    return top * np.sum((y / top[:, None]) ** p[:, None], axis=1) ** (1 / p)
 
 
 def log_slopes(y: NDArray[Any], p: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """(N, d log N / d p, log y), N the p-norm of a row, the logarithm 0 where y is."""
     logs = np.log(np.where(y > 0, y, 1.0))
-    powers = y ** p[:, None]
-    total = np.maximum(powers.sum(axis=1), np.finfo(np.float64).tiny)
-    size = total ** (1 / p)
-    return size, (powers * logs).sum(axis=1) / total / p - np.log(total) / p**2, logs
+    size = np.maximum(norm(y, p), np.finfo(np.float64).tiny)
+    powers = (y / size[:, None]) ** p[:, None]  # they sum to 1
+    return size, ((powers * logs).sum(axis=1) - np.log(size)) / p, logs
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Pnormmax(Regularizer):
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
 
-        size = cvxpy.pnorm(y, float(np.asarray(self.p).reshape(-1)[0]))
+        size = cvxpy.pnorm(y, self._single("p"))
         return 0.5 * (cvxpy.square(size) - 1)
 
     @classmethod
