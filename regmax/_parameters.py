@@ -47,6 +47,8 @@ def parameter(default: Any, rule: Rule, kind: str = "row", optional: bool = Fals
 
 
 def _as_parameter(owner: str, name: str, value: Any) -> NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{owner}: {name} must be a number or a plain array, got a masked array")
     try:
         array = np.array(value)
     except ValueError:
@@ -97,7 +99,7 @@ def spread(owner: str, declared: Field[Any], value: Any, batch: Rows) -> NDArray
     with np.errstate(over="ignore"):
         array = _spread(owner, declared, value, batch)
     if declared.name == "gamma":
-        np.maximum(array, np.finfo(array.dtype).tiny, out=array)
+        array = np.maximum(array, np.finfo(array.dtype).tiny)
     if array.dtype == np.float32 and not np.all(declared.metadata["rule"].holds(array)):
         raise ValueError(f"{owner}: {declared.name} must {declared.metadata['rule'].words} in float32, got {value}")
     return array

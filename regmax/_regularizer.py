@@ -6,6 +6,7 @@ shape, max, Fenchel-Young loss, parameter derivatives, certificate and the CVXPY
 
 from abc import ABC, abstractmethod
 from dataclasses import Field, fields
+from fractions import Fraction
 from functools import cache
 from typing import Any, ClassVar, Self
 
@@ -199,7 +200,8 @@ class Regularizer(ABC):
         batch = as_rows(self.name, y, axis, None, "y")
         mask = as_rows(self.name, np.zeros(batch.shape), axis, where)
         wide = batch.data.astype(np.float64, copy=False)
-        return batch.restore_scalars(self._omega(wide, mask.live, self._spread(mask)))
+        with np.errstate(invalid="ignore", over="ignore"):
+            return batch.restore_scalars(self._omega(wide, mask.live, self._spread(mask)))
 
     def jacobian(
         self,
@@ -260,10 +262,10 @@ class Regularizer(ABC):
         weights = like_rows(self.name, y, batch, "y", np.float64)
         cotangent = like_rows(self.name, v, batch, "v", np.float64)
         jv = self._product(Rows(weights, batch.shape, batch.axis, batch.dtype), cotangent, p)
-        slopes = self._slopes(wide, weights, cotangent, jv, p)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            slopes = self._slopes(wide, weights, cotangent, jv, p)
             scores = np.where(live, wide - wide.max(axis=1, keepdims=True), 0.0)
-        slopes["gamma"] = -np.sum(np.where(jv == 0, 0.0, jv * scores), axis=1) / p["gamma"]
+            slopes["gamma"] = -np.sum(np.where(jv == 0, 0.0, jv * scores), axis=1) / p["gamma"]
         return {
             declared.name: sum_to_shape(slopes[declared.name], declared, getattr(self, declared.name), batch)
             for declared in _declared(type(self))
@@ -275,7 +277,9 @@ class Regularizer(ABC):
         n = batch.shape[batch.axis]
         array = np.asarray(target)
         if array.shape == batch.shape and array.dtype.kind != "O":
-            return like_rows(self.name, array, batch, "target", np.float64)
+            rows = like_rows(self.name, array, batch, "target", np.float64)
+            self._check_targets(batch, rows)
+            return rows
         if array.dtype.kind not in "iu":
             raise TypeError(
                 f"{self.name}: target must hold integer labels of shape {batch.batch_shape} or distributions of shape "
@@ -289,24 +293,28 @@ class Regularizer(ABC):
             raise ValueError(f"{self.name}: target labels must be in 0..{n - 1}, got {wrong}")
         rows = np.zeros((len(labels), n))
         rows[np.arange(len(labels)), labels] = 1.0
+        self._check_targets(batch, rows)
         return rows
 
-    def loss(self, x: ArrayLike, target: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
-        """Fenchel-Young loss ``max(x) + gamma Omega(t) - <x, t>`` per row: at least 0, and 0 only if t is argmax(x).
-
-        ``target`` holds integer labels of the batch's shape or points of the domain of the shape of ``x``. The loss of
-        a target with weight on a masked entry is +inf.
-        """
-        batch = as_rows(self.name, x, axis, where)
-        t = self._targets(batch, target)
-        y, _ = self._weights(batch)
-        wide, live, p = self._wide(batch)
-        violation = self._domain(p).violation(t, np.ones_like(live))
+    def _check_targets(self, batch: Rows, rows: Array) -> None:
+        """Raise where a target misses the domain by more than 1e-3, what half precision loses in a sum."""
+        violation = self._domain(self._spread(batch)).violation(rows, np.ones(rows.shape, bool))
         if not (violation <= 1e-3).all():
             raise ValueError(
                 f"{self.name}: target must lie in the domain of the operator, got a row that violates it by "
                 f"{violation.max():.3g}"
             )
+
+    def loss(self, x: ArrayLike, target: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
+        """Fenchel-Young loss ``max(x) + gamma Omega(t) - <x, t>`` per row: at least 0, and 0 only if t is argmax(x).
+
+        ``target`` holds integer labels of the batch's shape, or points of the domain (to 1e-3) of the shape of ``x``.
+        The loss of a target with weight on a masked entry is +inf.
+        """
+        batch = as_rows(self.name, x, axis, where)
+        t = self._targets(batch, target)
+        y, _ = self._weights(batch)
+        wide, live, p = self._wide(batch)
         outside = ((t > 0) & ~live).any(axis=1)
         with np.errstate(invalid="ignore", over="ignore"):
             y = y.astype(np.float64, copy=False)
@@ -332,7 +340,8 @@ class Regularizer(ABC):
         """
         batch = as_rows(self.name, x, axis, where)
         wide, live, p = self._wide(batch)
-        g = np.where(live, self._gradient(wide, like_rows(self.name, y, batch, "y", np.float64), p), 0.0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            g = np.where(live, self._gradient(wide, like_rows(self.name, y, batch, "y", np.float64), p), 0.0)
         return Rows(g, batch.shape, batch.axis, np.dtype(np.float64)).restore(g)
 
     def certify(self, x: ArrayLike, y: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Certificate:
@@ -360,11 +369,23 @@ class Regularizer(ABC):
         value = np.asarray(getattr(self, name))
         if value.size != 1:
             raise ValueError(f"{self.name}: {name} must be one number for CVXPY, got an array of shape {value.shape}")
-        return float(value.reshape(-1)[0])
+        number = float(value.reshape(-1)[0])
+        if not np.isfinite(number):
+            raise ValueError(f"{self.name}: {name} must be finite for CVXPY, got {number}")
+        return number
+
+    def _fraction(self, name: str) -> float:
+        """An exponent, which CVXPY replaces by a fraction with a denominator of at most 1024."""
+        number = self._single(name)
+        if abs(Fraction(number).limit_denominator(1024) - number) > 1e-9:
+            raise ValueError(
+                f"{self.name}: {name} must be a fraction with a denominator up to 1024 for CVXPY, got {number}"
+            )
+        return number
 
     def expression(self, y: Any, where: ArrayLike | None = None) -> Any:
         """Omega of a 1-D CVXPY variable, for use in a larger problem; parameters must be those of one row."""
-        return self._expression(y, _live_of(y.shape[0], where))
+        return self._expression(y, _live_of(self.name, y.shape[0], where))
 
     def problem(self, x: Any, where: ArrayLike | None = None) -> Any:
         """The CVXPY problem whose variable ``y`` solves to ``argmax(x)``, for 1-D scores or a CVXPY Parameter.
@@ -378,13 +399,13 @@ class Regularizer(ABC):
             if batch.data.shape[0] != 1:
                 raise ValueError(f"{self.name}: problem takes one row of scores, got shape {batch.shape}")
             live = batch.live[0]
-            if not live.any():
-                raise ValueError(f"{self.name}: problem needs at least one entry that is not masked")
+            if not live.any() or not np.all(batch.data[0] < np.inf):
+                raise ValueError(f"{self.name}: problem needs scores without NaN and +inf, not all of them masked")
             x = np.where(live, batch.data[0].astype(np.float64) - batch.data[0][live].max(), 0.0)
         else:
             if not self.is_gradient:
                 raise TypeError(f"{self.name}: gamma depends on the scores, so problem needs their values")
-            live = _live_of(x.shape[0], where)
+            live = _live_of(self.name, x.shape[0], where)
             batch = as_rows(self.name, np.where(live, 0.0, -np.inf))
         _, _, p = self._wide(batch)
         y = cvxpy.Variable(live.size, name="y")
@@ -398,5 +419,5 @@ def _spacing(y: ArrayLike) -> float:
     return float(np.finfo(dtype).eps) if dtype.kind == "f" else 2.0**-7  # bfloat16
 
 
-def _live_of(n: int, where: ArrayLike | None) -> Array:
-    return np.broadcast_to(True if where is None else np.asarray(where, dtype=bool), (n,))
+def _live_of(owner: str, n: int, where: ArrayLike | None) -> Array:
+    return as_rows(owner, np.zeros(n), -1, where).live[0]

@@ -14,7 +14,7 @@ from ._jit import kernel
 from .rows import enter, limits, normalise, row_sum
 from .simplex import sparsemax_row
 from .softmax import softmax_row, weighted_jacobian_row
-from .threshold import MAX_STEPS, safeguarded
+from .threshold import MAX_STEPS, onward, safeguarded
 
 __all__ = ["entmax", "entmax_jacobian", "entmax_row", "norm_threshold", "relative_powers"]
 
@@ -54,13 +54,14 @@ def _squares(x, top, scale, t):
 def norm_threshold(x, top, scale, exponent):
     """t with ``sum [scale (x - top) - t]_+^exponent = 1`` for a whole exponent >= 2: Newton on the norm, from -1."""
     one = x.dtype.type(1)
-    t = -one
+    low, t = -one, -one
     while True:
         f, s = _squares(x, top, scale, t) if exponent == 2 else _sums(x, top, scale, t, exponent)
         step = (f - f ** (one - one / x.dtype.type(exponent))) / s
-        if not t + step > t:
-            return t
-        t += step
+        low, following = onward(low, t, f - one, step, x)
+        if following == t or following == low:
+            return following
+        t = following
 
 
 @kernel
@@ -98,13 +99,17 @@ def _general_row(x, top, gamma, e, out, work):
     one, zero = x.dtype.type(1), x.dtype.type(0)
     eps = limits(x)[1]
     inverse = one / gamma
-    u = zero
+    low, u = zero, zero
     for _ in range(MAX_STEPS):
         f, s = _weights(x, top, inverse, e, u, out, work)
         step = -f * np.expm1(-e * np.log(f)) / (e * s)
-        if not step > eps:
+        low, following = onward(low, u, f - one, step if step > eps else zero, x)
+        if following == u:
             break
-        u += step
+        u = following
+        if u == low:
+            _weights(x, top, inverse, e, u, out, work)
+            break
     normalise(out)
 
 
@@ -144,7 +149,7 @@ def _bracketed_row(x, top, gamma, e, out, z):
             low = t
         else:
             high = t
-        following = safeguarded(low, high, t + e * (f - one) / s, step, eps)
+        following = safeguarded(low, high, t + e * (f - one) / s, step, z)
         if following == low or following == high:
             break
         t = following

@@ -8,7 +8,7 @@ Sources: Zeng & Figueiredo 2014 for the prox; Best & Chakravarti 1990 for pool-a
 
 import numpy as np
 
-from ._jit import kernel
+from ._jit import exact, kernel
 from .rows import enter, extent, limits, scale
 from .simplex import complete
 
@@ -135,20 +135,28 @@ def _select(z, lam, weights, n, values, order):
     return count
 
 
+@exact
+def _relative_to_first(blocks, values):
+    """Subtract the first value from all; done first, because tau may be far below the resolution of the values."""
+    first = values[0]
+    for b in range(blocks):
+        values[b] -= first
+
+
 @kernel
 def _threshold(blocks, values, size):
-    """tau of the simplex projection of a non-increasing block vector: the largest (prefix sum - 1) / length."""
+    """tau of the simplex projection of non-increasing blocks, the first 0: the largest (prefix sum - 1) / length."""
     one, zero = values.dtype.type(1), values.dtype.type(0)
     tau, total, length, support = limits(values)[3], zero, zero, zero
     for b in range(blocks):
-        total += (values[b] - values[0]) * size[b]
+        total += values[b] * size[b]
         length += size[b]
         if (total - one) / length > tau:
             tau = (total - one) / length
             support = length
     excess = -one
     for b in range(blocks):
-        excess += size[b] * max((values[b] - values[0]) - tau, zero)
+        excess += size[b] * max(values[b] - tau, zero)
     return tau + excess / support
 
 
@@ -170,10 +178,11 @@ def oscarmax_row(z, lam, weights, n, spread, out, values, order, size, spare_ord
     for k in range(count):
         values[k] -= lam * (_weight(weights, n, k) - least)
     blocks = pool_adjacent_violators(values, count, size)
+    _relative_to_first(blocks, values)
     tau = _threshold(blocks, values, size)
-    k, head = 0, values[0]
+    k = 0
     for b in range(blocks):
-        weight = max((values[b] - head) - tau, zero)
+        weight = max(values[b] - tau, zero)
         for _ in range(np.int64(size[b])):
             out[order[k]] = weight
             k += 1

@@ -11,7 +11,8 @@ from ._jit import kernel
 from .entmax import norm_threshold, relative_powers
 from .rows import enter, limits, normalise, row_sum, scale
 from .simplex import sparsemax_row
-from .threshold import MAX_STEPS, safeguarded
+from .softmax import centred
+from .threshold import MAX_STEPS, onward, safeguarded
 
 __all__ = ["normmax", "normmax_jacobian", "pnormmax", "pnormmax_jacobian"]
 
@@ -49,13 +50,15 @@ def normmax_row(x, top, gamma, p, out, z):
     if q == one + one:
         t = norm_threshold(z, zero, one, 2)
     else:
-        t = -one
+        low, t = -one, -one
         for _ in range(MAX_STEPS):
             _, s, f = _power_sums(z, t, q)
-            step = (f - f ** (one - one / q)) / s
-            if not t + step > t:
+            low, following = onward(low, t, f - one, (f - f ** (one - one / q)) / s, z)
+            if following == t:
                 break
-            t += step
+            t = following
+            if t == low:
+                break
     _blended_powers(z, t, t, zero, q, out)
 
 
@@ -92,7 +95,7 @@ def pnormmax_row(x, top, gamma, p, out, z):
         else:
             high, below = t, slope
         curvature = (two - q) * shrink * lower * lower / f + (q - one) * shrink * lowest
-        following = safeguarded(low, high, t + (slope - one) / curvature, step, eps)
+        following = safeguarded(low, high, t + (slope - one) / curvature, step, z)
         if following == low or following == high:
             break
         t = following
@@ -171,7 +174,7 @@ def pnormmax_jacobian(y, v, gamma, p, out, start, stop):
                 total += g[i] - c * y[r, i] * mass
                 mean += g[i] * (v[r, i] - origin) - c * y[r, i] * along
         ratio = mean / total if total > zero else zero
+        centred(v[r], origin, ratio, out[r])
         for i in range(g.size):
-            w = v[r, i] - origin - ratio
-            out[r, i] = g[i] * w - c * y[r, i] * (along - ratio * mass) if y[r, i] > zero else zero
+            out[r, i] = g[i] * out[r, i] - c * y[r, i] * (along - ratio * mass) if y[r, i] > zero else zero
         _times(one / (inverse * gamma[r] * (p[r] - one)), out[r])

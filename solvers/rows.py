@@ -10,7 +10,18 @@ from numba.extending import overload
 
 from ._jit import exact, kernel
 
-__all__ = ["FLOOR", "enter", "extent", "floor_of", "kth_largest", "limits", "normalise", "row_sum", "scale"]
+__all__ = [
+    "FLOOR",
+    "compensated",
+    "enter",
+    "extent",
+    "floor_of",
+    "kth_largest",
+    "limits",
+    "normalise",
+    "row_sum",
+    "scale",
+]
 
 #: An entry at or below FLOOR[dtype] takes no part: half the most negative finite number.
 FLOOR = {np.dtype(t): t(np.finfo(t).min) / t(2) for t in (np.float32, np.float64)}
@@ -21,6 +32,7 @@ _LIMITS_32 = tuple(
     np.float32(v) for v in (*(getattr(np.finfo(np.float32), n) for n in ("tiny", "eps", "max")), -np.inf)
 )
 _MAGNITUDE_64, _MAGNITUDE_32 = 0x7FFFFFFFFFFFFFFF, np.int32(0x7FFFFFFF)
+_BLOCK = 1024
 _INFINITY_64, _INFINITY_32 = 0x7FF0000000000000, np.int32(0x7F800000)
 
 
@@ -125,12 +137,31 @@ def _limits(x):
     return (lambda x: _LIMITS_32) if x.dtype == types.float32 else (lambda x: _LIMITS_64)
 
 
+@exact
+def compensated(total, lost, term):
+    """Add ``term`` to ``total``, which lacks ``lost``; the new pair (Kahan 1965)."""
+    term -= lost
+    new = total + term
+    return new, (new - total) - term
+
+
 @kernel
-def row_sum(x):
-    """The sum of a row. A loop that also writes would add up in another order when memory lies too close."""
+def _block_sum(x):
     total = x.dtype.type(0)
     for i in range(x.size):
         total += x[i]
+    return total
+
+
+@kernel
+def row_sum(x):
+    """The sum of a row, by compensated blocks, so that a million equal float32 weights still sum to 1.
+
+    On its own, because a loop that also writes would add up in another order when memory lies too close.
+    """
+    total, lost = x.dtype.type(0), x.dtype.type(0)
+    for start in range(0, x.size, _BLOCK):
+        total, lost = compensated(total, lost, _block_sum(x[start : start + _BLOCK]))
     return total
 
 

@@ -7,33 +7,52 @@ Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; docs/theo
 
 import numpy as np
 
-from ._jit import kernel
-from .rows import enter, kth_largest, limits, normalise, row_sum, scale
+from ._jit import exact, kernel
+from .rows import enter, kth_largest, limits, normalise, row_sum
 from .softmax import weighted_jacobian_row
-from .threshold import MAX_STEPS, safeguarded
+from .threshold import MAX_STEPS, middle, onward, safeguarded
 
 __all__ = ["budgetmax", "budgetmax_jacobian", "complete", "sparsemax", "sparsemax_jacobian", "sparsemax_row", "topkmax"]
 
 
 @kernel
-def sparsemax_row(x, top, gamma, out):
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    inverse = one / gamma
-    t = -one
-    while True:
-        total, support = zero, 0
-        for i in range(x.size):
-            d = (x[i] - top) * inverse - t
-            total += d if d > zero else zero
-            support += d > zero
-        step = (total - one) / x.dtype.type(support)
-        if not t + step > t:
-            break
-        t += step
-    # The last step is below the resolution of t but not of the weights.
+def _excess(x, top, inverse, t):
+    """(sum of [z - t]_+ less 1, how many entries are above t)."""
+    zero = x.dtype.type(0)
+    total, support = zero, 0
+    for i in range(x.size):
+        d = (x[i] - top) * inverse - t
+        total += d if d > zero else zero
+        support += d > zero
+    return total - x.dtype.type(1), support
+
+
+@exact
+def _above_threshold(x, top, inverse, t, step, out):
+    """Write ``[z - t - step]_+``; the step is below the resolution of t but not of the weights."""
+    zero = x.dtype.type(0)
     for i in range(x.size):
         d = ((x[i] - top) * inverse - t) - step
         out[i] = d if d > zero else zero
+
+
+@kernel
+def sparsemax_row(x, top, gamma, out):
+    one = x.dtype.type(1)
+    inverse = one / gamma
+    low, t = -one, -one
+    while True:
+        excess, support = _excess(x, top, inverse, t)
+        step = excess / x.dtype.type(support)
+        low, following = onward(low, t, excess, step, x)
+        if following == t:
+            break
+        t = following
+        if t == low:
+            excess, support = _excess(x, top, inverse, t)
+            step = excess / x.dtype.type(support)
+            break
+    _above_threshold(x, top, inverse, t, step, out)
 
 
 @kernel
@@ -83,33 +102,37 @@ def complete(out):
 
 
 @kernel
-def _capped_sum(z, upper, t):
-    """(sum of clip(z - t, 0, upper), number of entries strictly between the bounds)."""
-    zero = z.dtype.type(0)
+def _capped_sum(x, inverse, upper, t):
+    """(sum of clip((x - t) / gamma, 0, upper), number of entries strictly between the bounds)."""
+    zero = x.dtype.type(0)
     total, free = zero, 0
-    for i in range(z.size):
-        d = z[i] - t
+    for i in range(x.size):
+        d = (x[i] - t) * inverse
         total += min(d, upper[i]) if d > zero else zero
         free += zero < d < upper[i]
     return total, free
 
 
 @kernel
-def _capped_threshold(z, upper, total, least):
-    """(low, high, share): the weights are ``(1 - share) clip(z - low) + share clip(z - high)`` of two neighbours.
+def _capped_threshold(x, top, gamma, upper, total):
+    """(low, high, share): the weights are ``(1 - share) clip(x - low) + share clip(x - high)`` of two neighbours.
 
-    At the first ``low`` every entry is at its cap or above the total; at ``high`` the sum is zero. The factor keeps
-    ``low`` below the least entry where that is so large that it swallows the total.
+    The threshold is sought among the scores themselves: capped scores at the top do not decide the rest, and a shift
+    by their maximum would swallow it. At the first ``low`` every entry is at its cap or above the total.
     """
-    one, zero = z.dtype.type(1), z.dtype.type(0)
-    tiny, eps, _, _ = limits(z)
-    low, high = least + z.dtype.type(4) * eps * least - total - one, -tiny
-    above, below = _capped_sum(z, upper, low)[0], zero
-    t = -total / z.dtype.type(z.size)
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    tiny, eps, huge, void = limits(x)
+    inverse, least = one / gamma, top
+    for i in range(x.size):
+        least = min(least, x[i]) if x[i] > void else least
+    low = max(least - max(gamma * total, abs(least) * (eps + eps), tiny), -huge)
+    high = top
+    above, below = _capped_sum(x, inverse, upper, low)[0], zero
+    t = top - gamma * total / x.dtype.type(x.size)
     if not low < t < high:
-        t = low
+        t = middle(low, high, x)
     for step in range(MAX_STEPS):
-        current, free = _capped_sum(z, upper, t)
+        current, free = _capped_sum(x, inverse, upper, t)
         if abs(current - total) <= eps * total:
             low, high = t, t
             break
@@ -117,8 +140,8 @@ def _capped_threshold(z, upper, total, least):
             low, above = t, current
         else:
             high, below = t, current
-        following = t + (current - total) / z.dtype.type(free) if free > 0 else low
-        following = safeguarded(low, high, following, step, eps)
+        following = t + gamma * ((current - total) / x.dtype.type(free)) if free > 0 else low
+        following = safeguarded(low, high, following, step, x)
         if following == low or following == high:
             break
         t = following
@@ -127,32 +150,31 @@ def _capped_threshold(z, upper, total, least):
 
 
 @kernel
-def budgetmax_row(z, upper, total, least, out):
-    """z: scores over gamma with maximum 0, -inf where masked; least: the least of the others."""
-    zero = z.dtype.type(0)
-    low, high, share = _capped_threshold(z, upper, total, least)
-    for i in range(z.size):
-        a = min(max(z[i] - low, zero), upper[i])
-        b = min(max(z[i] - high, zero), upper[i])
+def budgetmax_row(x, top, gamma, upper, total, out):
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    inverse = one / gamma
+    low, high, share = _capped_threshold(x, top, gamma, upper, total)
+    for i in range(x.size):
+        a = min(max((x[i] - low) * inverse, zero), upper[i])
+        b = min(max((x[i] - high) * inverse, zero), upper[i])
         out[i] = a + share * (b - a)
     free = 0
-    for i in range(z.size):
+    for i in range(x.size):
         free += zero < out[i] < upper[i]
     if free > 0:
-        missing = (total - row_sum(out)) / z.dtype.type(free)
-        for i in range(z.size):
+        missing = (total - row_sum(out)) / x.dtype.type(free)
+        for i in range(x.size):
             if zero < out[i] < upper[i]:
                 out[i] = min(max(out[i] + missing, zero), upper[i])
 
 
 @kernel
 def budgetmax(x, gamma, upper, total, out, start, stop):
-    work, z = x[0].copy(), x[0].copy()
+    work = x[0].copy()
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
-            _, least, _ = scale(row, top, gamma[r], z)
-            budgetmax_row(z, upper[r % upper.shape[0]], total[r], least, out[r])
+            budgetmax_row(row, top, gamma[r], upper[r % upper.shape[0]], total[r], out[r])
 
 
 @kernel
@@ -173,7 +195,7 @@ def topkmax_row(z, k, out):
     It is the middle of those that leave the k largest and their ties.
     """
     one, zero = z.dtype.type(1), z.dtype.type(0)
-    tiny, _, _, void = limits(z)
+    void = limits(z)[3]
     v = kth_largest(z, k)
     rest, kept, following = zero, 0, void
     for i in range(z.size):
@@ -182,7 +204,7 @@ def topkmax_row(z, k, out):
         following = max(following, z[i]) if z[i] < v else following
     count = z.dtype.type(kept)
     half_gap = (v - following) / (one + one) if following > void else rest / count
-    temperature = max(rest + count * half_gap, tiny) if rest + half_gap > zero else one
+    temperature = rest + count * half_gap if rest + half_gap > zero else one
     base = half_gap / temperature if half_gap > zero else one / count
     for i in range(z.size):
         out[i] = (z[i] - v) / temperature + base if z[i] >= v else zero
@@ -193,7 +215,7 @@ def topkmax_row(z, k, out):
 def topkmax(x, k, temperature, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
     one, zero = x.dtype.type(1), x.dtype.type(0)
-    _, eps, huge, void = limits(x)
+    tiny, eps, huge, void = limits(x)
     for r in range(start, stop):
         temperature[r] = one
         row, _, live = enter(x[r], out[r], work)
@@ -203,9 +225,13 @@ def topkmax(x, k, temperature, out, start, stop):
                 if row[i] > void:
                     count += 1
                     widest = max(widest, abs(row[i]))
-            # The weights ignore the scale of the scores: shrink them where sums of differences would overflow.
-            shrink = one if widest < huge * eps else eps
+            # The weights ignore the scale of the scores: move it where differences would overflow or underflow.
+            factor = one
+            if not widest < huge * eps:
+                factor = eps
+            elif not widest > tiny / (eps * eps):
+                factor = one / (eps * eps * eps)
             for i in range(row.size):
-                z[i] = row[i] * shrink
+                z[i] = row[i] * factor
             found = topkmax_row(z, min(np.int64(k[r]), count), out[r])
-            temperature[r] = min(found, huge * shrink) / shrink
+            temperature[r] = min(found, huge * min(factor, one)) / factor

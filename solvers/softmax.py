@@ -4,7 +4,7 @@ Source: Boltzmann's distribution; the shift is folklore.
 """
 
 from ._elementary import exp
-from ._jit import kernel
+from ._jit import exact, kernel
 from .rows import enter, normalise, row_sum
 
 __all__ = ["softmax", "softmax_row", "weighted_jacobian_row"]
@@ -27,6 +27,13 @@ def softmax(x, gamma, out, start, stop):
             softmax_row(row, top, gamma[r], out[r])
 
 
+@exact
+def centred(v, origin, mean, out):
+    """Write ``(v - origin) - mean``, in that order: the mean may be far below the resolution of v."""
+    for i in range(v.size):
+        out[i] = (v[i] - origin) - mean
+
+
 @kernel
 def weighted_jacobian_row(g, v, gamma, out):
     """``(diag g - g g^T / sum g) v / gamma`` with weights ``g >= 0``; an infinite result only where it is not 0.
@@ -43,9 +50,9 @@ def weighted_jacobian_row(g, v, gamma, out):
     if total == zero:
         out[:] = zero
         return
-    mean /= total
+    centred(v, origin, mean / total, out)
     for i in range(v.size):
-        out[i] = g[i] * ((v[i] - origin) - mean) if g[i] > zero else zero
+        out[i] = g[i] * out[i] if g[i] > zero else zero
         out[i] = out[i] / gamma if out[i] != zero else zero
 
 

@@ -15,8 +15,9 @@ An edge of weight c_k joins k and k + 1; c_k = 0 separates them.
 import numpy as np
 
 from ._jit import exact, kernel
-from .rows import enter, extent, floor_of, limits, scale
+from .rows import compensated, enter, extent, floor_of, limits, scale
 from .simplex import complete
+from .threshold import onward
 
 __all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_path"]
 
@@ -239,14 +240,18 @@ def _find_support(z, c, peak, inside):
     lowest = max(tau - widest - widest - one, -limits(z)[2] / z.dtype.type(4 * z.size))
     for i in range(z.size):
         z[i] = max(z[i], lowest)
+    low = tau
+    value, count = _label(z, c, tau, inside)
+    if count == 0:
+        return _lower_until_found(z, c, tau, lowest, inside)
     while True:
-        value, count = _label(z, c, tau, inside)
-        if count == 0:
-            return _lower_until_found(z, c, tau, lowest, inside)
-        step = (value - one) / z.dtype.type(count)
-        if not tau + step > tau:
+        low, following = onward(low, tau, value - one, (value - one) / z.dtype.type(max(count, 1)), z)
+        if following == tau:
             return tau
-        tau += step
+        tau = following
+        value, count = _label(z, c, tau, inside)
+        if tau == low:
+            return tau
 
 
 @kernel
@@ -321,14 +326,6 @@ def fusedmax_jacobian(y, v, gamma, lam, weights, out, start, stop):
 
 
 @exact
-def _add(total, low, term):
-    """Compensated addition (Kahan): the new total and what it still lacks."""
-    term -= low
-    new = total + term
-    return new, (new - total) - term
-
-
-@exact
 def _flow(z, y, c, tau, out):
     """Forward sweep of the dual flow, one group of equal neighbours at a time; writes the subgradient it stands for.
 
@@ -338,21 +335,21 @@ def _flow(z, y, c, tau, out):
     n, zero = z.size, z.dtype.type(0)
     left, first = zero, 0
     while first < n:
-        last, total, low = first, z[first] - y[first] - tau, zero
+        last, total, lost = first, z[first] - y[first] - tau, zero
         while last < n - 1 and c[last] > zero and y[last + 1] == y[last]:
             last += 1
-            total, low = _add(total, low, z[last] - y[last] - tau)
+            total, lost = compensated(total, lost, z[last] - y[last] - tau)
         right = zero
         if last < n - 1 and c[last] > zero:
             right = -c[last] if y[last + 1] > y[last] else c[last]
         excess = (total + left - right) / z.dtype.type(last + 1 - first)
         if y[first] == zero and excess < zero:
             excess = zero
-        low = zero
+        lost = zero
         for i in range(first, last):
-            flow, low = _add(left, low, (z[i] - y[i] - tau) - excess)
+            flow, lost = compensated(left, lost, (z[i] - y[i] - tau) - excess)
             if abs(flow) > c[i]:
-                flow, low = min(max(flow, -c[i]), c[i]), zero
+                flow, lost = min(max(flow, -c[i]), c[i]), zero
             out[i] = y[i] + (flow - left)
             left = flow
         out[last] = y[last] + (right - left)

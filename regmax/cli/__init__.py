@@ -60,6 +60,11 @@ def _allow_any_path() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def _silence() -> None:
+    """Python flushes standard output once more at exit, which must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _run(options: argparse.Namespace) -> int:
     try:
         options.run(options)
@@ -71,9 +76,12 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{options.parser.prog}: interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        # Python flushes standard output once more at exit, which must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return _PIPE_CLOSED
+    except OSError as error:
+        _silence()
+        print(f"{options.parser.prog}: cannot write to standard output ({error.strerror})", file=sys.stderr)
+        return _BAD_INPUT
     return 0
 
 

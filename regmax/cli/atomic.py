@@ -14,8 +14,12 @@ __all__ = ["replacing"]
 def _checked(path: str | Path) -> Path:
     """The file behind ``path``, links followed, if it can be made or replaced."""
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise CommandError(f"{path} is not a regular file: name another output")
+    try:
+        taken = target.exists() and not target.is_file()
+    except OSError as error:
+        raise CommandError(f"cannot write {path} ({error.strerror}): name another output") from error
+    if not str(path) or taken:
+        raise CommandError(f"{str(path)!r} is not a regular file: name another output")
     if not target.parent.is_dir():
         raise CommandError(f"the folder {target.parent} does not exist: create it or name another output")
     return target

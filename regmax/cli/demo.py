@@ -44,7 +44,11 @@ def _measure_all(attention: Attention) -> list[Result]:
 
 def _folder(path: str) -> Path:
     folder = Path(path)
-    if not folder.exists():
+    try:
+        exists = folder.exists()
+    except OSError as error:
+        raise CommandError(f"cannot use the folder {path} ({error.strerror}): name another with --out") from error
+    if not exists:
         raise CommandError(f"the folder {path} does not exist: create it or name another with --out")
     if not folder.is_dir():
         raise CommandError(f"{path} is not a folder: name one with --out")

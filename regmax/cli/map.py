@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import tokenize
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
 from pathlib import Path
@@ -58,12 +59,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _load(path: str, option: str) -> Array:
     """The array in a .npy file, mapped, not read."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise CommandError(f"cannot read {option} {path} (not a regular file): name a .npy file")
     try:
-        return open_memmap(path, mode="r")
+        with np.errstate(over="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a header may claim more entries than there are integers
+            return open_memmap(path, mode="r")
     except OSError as error:
         raise CommandError(f"cannot read {option} {path} ({error.strerror}): name a .npy file that exists") from error
     except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, tokenize.TokenError) as error:
-        raise CommandError(f"{option} {path} is not a whole .npy file of numbers: write it with numpy.save") from error
+        raise CommandError(
+            f"{option} {path} is not a whole .npy file of numbers: write a real array with numpy.save"
+        ) from error
 
 
 def _value(name: str, text: str) -> Any:

@@ -50,13 +50,14 @@ class Budgetmax(Regularizer):
 
     def _prepare(self, batch: Rows, p: Spread) -> None:
         live = batch.live
-        room = np.where(live, p["upper"], 0).sum(axis=1)
+        with np.errstate(over="ignore"):
+            room = np.where(live, p["upper"], 0).sum(axis=1)
         short = live.any(axis=1) & (room < p["total"] * (1 - 4 * np.finfo(room.dtype).eps))
         if short.any():
             row = int(np.argmax(short))
             raise ValueError(
                 f"budgetmax: upper must sum to at least total={p['total'][row]:g} over the entries that take part, "
-                f"got {room[row]:g} in row {row}"
+                f"got {float(room[row])} in row {row}"
             )
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:

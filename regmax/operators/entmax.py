@@ -76,7 +76,7 @@ class Entmax(Regularizer):
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
 
-        alpha = self._single("alpha")
+        alpha = self._fraction("alpha")
         y = y[np.flatnonzero(live)]  # below 1 the slope at a masked 0 is infinite
         if alpha == 1:
             return -cvxpy.sum(cvxpy.entr(y))

@@ -74,7 +74,7 @@ class Normmax(Regularizer):
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
 
-        size = cvxpy.pnorm(y, self._single("p"))
+        size = cvxpy.pnorm(y, self._fraction("p"))
         return size - 1
 
     @classmethod

@@ -87,7 +87,7 @@ class Pnormmax(Regularizer):
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
 
-        size = cvxpy.pnorm(y, self._single("p"))
+        size = cvxpy.pnorm(y, self._fraction("p"))
         return 0.5 * (cvxpy.square(size) - 1)
 
     @classmethod
