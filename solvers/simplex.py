@@ -16,6 +16,37 @@ __all__ = ["budgetmax", "budgetmax_jacobian", "complete", "sparsemax", "sparsema
 
 
 @kernel
+def complete(out):
+    """Project weights onto the simplex that are its point but for a common shift; equal weights stay equal.
+
+    One step where the shift is rounding. A large one (scores whose spacing exceeds 1) takes a few more.
+    """
+    one, zero, eps = out.dtype.type(1), out.dtype.type(0), limits(out)[1]
+    for _ in range(out.size + 4):
+        support, top = 0, zero
+        for i in range(out.size):
+            support += out[i] > zero
+            top = max(top, out[i])
+        step = (row_sum(out) - one) / out.dtype.type(support)
+        if not step < top:
+            # The step is lost in the spacing of the weights: those that tie at the top share everything.
+            for i in range(out.size):
+                out[i] = one if out[i] == top else zero
+            step = zero
+            normalise(out)
+        remaining = 0
+        for i in range(out.size):
+            out[i] = max(out[i] - step, zero) if out[i] > zero else zero
+            remaining += out[i] > zero
+        if remaining == support and abs(step) <= eps:
+            return
+
+
+# From this length on the sum in the search may miss 1 by more than a few units of the last place.
+_LONG = 4096
+
+
+@kernel
 def _excess(x, top, inverse, t):
     """(sum of [z - t]_+ less 1, how many entries are above t)."""
     zero = x.dtype.type(0)
@@ -53,6 +84,8 @@ def sparsemax_row(x, top, gamma, out):
             step = excess / x.dtype.type(support)
             break
     _above_threshold(x, top, inverse, t, step, out)
+    if x.size > _LONG:
+        complete(out)
 
 
 @kernel
@@ -72,33 +105,6 @@ def sparsemax_jacobian(y, v, gamma, out, start, stop):
         for i in range(work.size):
             work[i] = one if y[r, i] > zero else zero
         weighted_jacobian_row(work, v[r], gamma[r], out[r])
-
-
-@kernel
-def complete(out):
-    """Project weights onto the simplex that are its point but for a common shift; equal weights stay equal.
-
-    One step where the shift is rounding. A large one (scores whose spacing exceeds 1) takes a few more.
-    """
-    one, zero, eps = out.dtype.type(1), out.dtype.type(0), limits(out)[1]
-    for _ in range(out.size + 4):
-        support, top = 0, zero
-        for i in range(out.size):
-            support += out[i] > zero
-            top = max(top, out[i])
-        step = (row_sum(out) - one) / out.dtype.type(support)
-        if not step < top:
-            # The step is lost in the spacing of the weights: those that tie at the top share everything.
-            for i in range(out.size):
-                out[i] = one if out[i] == top else zero
-            step = zero
-            normalise(out)
-        remaining = 0
-        for i in range(out.size):
-            out[i] = max(out[i] - step, zero) if out[i] > zero else zero
-            remaining += out[i] > zero
-        if remaining == support and abs(step) <= eps:
-            return
 
 
 @kernel

@@ -15,7 +15,7 @@ An edge of weight c_k joins k and k + 1; c_k = 0 separates them.
 import numpy as np
 
 from ._jit import exact, kernel
-from .rows import compensated, enter, extent, floor_of, limits, scale
+from .rows import compensated, enter, extent, floor_of, limits, row_sum, scale
 from .simplex import complete
 from .threshold import onward
 
@@ -202,16 +202,17 @@ def _label(z, c, tau, messages):
 
 
 @kernel
-def _first_threshold(z, c, peak):
-    """A lower bound on tau: the better of A = everything and A = {peak}; z is -inf where masked."""
-    one, zero, void = z.dtype.type(1), z.dtype.type(0), limits(z)[3]
-    total, count = zero, 0
+def _first_threshold(z, c, peak, work):
+    """A lower bound on tau, rounding included: the better of A = everything and A = {peak}; z is -inf where masked."""
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    _, eps, _, void = limits(z)
+    count = 0
     for i in range(z.size):
-        if z[i] > void:
-            total += z[i]
-            count += 1
+        work[i] = z[i] if z[i] > void else zero
+        count += np.int64(z[i] > void)
     cut = (c[peak - 1] if peak > 0 else zero) + (c[peak] if peak < z.size - 1 else zero)
-    return max((total - one) / z.dtype.type(count), -one - cut)
+    tau = max((row_sum(work) - one) / z.dtype.type(count), -one - cut)
+    return tau + z.dtype.type(16) * eps * tau
 
 
 @kernel
@@ -233,7 +234,7 @@ def _lower_until_found(z, c, tau, lowest, inside):
 def _find_support(z, c, peak, inside):
     """Label the support in ``inside`` and return tau; entries of z far below it are raised to where they do no harm."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
-    tau = _first_threshold(z, c, peak)
+    tau = _first_threshold(z, c, peak, inside)
     widest = zero
     for k in range(z.size - 1):
         widest = max(widest, c[k])
