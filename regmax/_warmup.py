@@ -20,7 +20,7 @@ def warmup(report: Callable[[str, int, int], None] | None = None) -> None:
 
     Notes
     -----
-    About half a minute on an empty cache, a tenth of a second after that. Raises nothing of its own. Source: regmax.
+    Under a minute on an empty cache, a tenth of a second after that. Raises nothing of its own. Source: regmax.
     """
     tasks = [(kind, dtype) for kind in operators().values() for dtype in (np.float32, np.float64)]
     for done, (kind, dtype) in enumerate(tasks, 1):
