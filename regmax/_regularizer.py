@@ -6,7 +6,6 @@ shape, max, Fenchel-Young loss, parameter derivatives, certificate and the CVXPY
 
 from abc import ABC, abstractmethod
 from dataclasses import Field, fields
-from fractions import Fraction
 from functools import cache
 from typing import Any, ClassVar, Self
 
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._domain import Simplex
 from ._parameters import check, spread, sum_to_shape
+from ._problem import live_of, problem_scores
 from ._rows import Rows, as_rows, like_rows
 from .certificate import Certificate
 
@@ -364,49 +364,18 @@ class Regularizer(ABC):
         found = (violation, gap, bound)
         return Certificate(*(part.reshape(batch.batch_shape)[()] for part in found))
 
-    def _single(self, name: str) -> float:
-        """A parameter that must not vary by row, for CVXPY."""
-        value = np.asarray(getattr(self, name))
-        if value.size != 1:
-            raise ValueError(f"{self.name}: {name} must be one number for CVXPY, got an array of shape {value.shape}")
-        number = float(value.reshape(-1)[0])
-        if not np.isfinite(number):
-            raise ValueError(f"{self.name}: {name} must be finite for CVXPY, got {number}")
-        return number
-
-    def _fraction(self, name: str) -> float:
-        """An exponent, which CVXPY replaces by a fraction with a denominator of at most 1024."""
-        number = self._single(name)
-        if abs(Fraction(number).limit_denominator(1024) - number) > 1e-9:
-            raise ValueError(
-                f"{self.name}: {name} must be a fraction with a denominator up to 1024 for CVXPY, got {number}"
-            )
-        return number
-
     def expression(self, y: Any, where: ArrayLike | None = None) -> Any:
         """Omega of a 1-D CVXPY variable, for use in a larger problem; parameters must be those of one row."""
-        return self._expression(y, _live_of(self.name, y.shape[0], where))
+        return self._expression(y, live_of(self.name, y.shape[0], where))
 
     def problem(self, x: Any, where: ArrayLike | None = None) -> Any:
         """The CVXPY problem whose variable ``y`` solves to ``argmax(x)``, for 1-D scores or a CVXPY Parameter.
 
-        The weights are ``problem.variables()[0].value`` after ``problem.solve()``.
+        The weights are ``problem.var_dict["y"].value`` after ``problem.solve()``.
         """
         import cvxpy
 
-        if not isinstance(x, cvxpy.Expression):
-            batch = as_rows(self.name, x, -1, where)
-            if batch.data.shape[0] != 1:
-                raise ValueError(f"{self.name}: problem takes one row of scores, got shape {batch.shape}")
-            live = batch.live[0]
-            if not live.any() or not np.all(batch.data[0] < np.inf):
-                raise ValueError(f"{self.name}: problem needs scores without NaN and +inf, not all of them masked")
-            x = np.where(live, batch.data[0].astype(np.float64) - batch.data[0][live].max(), 0.0)
-        else:
-            if not self.is_gradient:
-                raise TypeError(f"{self.name}: gamma depends on the scores, so problem needs their values")
-            live = _live_of(self.name, x.shape[0], where)
-            batch = as_rows(self.name, np.where(live, 0.0, -np.inf))
+        x, live, batch = problem_scores(self.name, self.is_gradient, x, where)
         _, _, p = self._wide(batch)
         y = cvxpy.Variable(live.size, name="y")
         objective = x @ y - float(self._strength(p)[0]) * self._expression(y, live)
@@ -417,7 +386,3 @@ def _spacing(y: ArrayLike) -> float:
     """Relative spacing of the floats that weights are given in."""
     dtype = np.asarray(y).dtype
     return float(np.finfo(dtype).eps) if dtype.kind == "f" else 2.0**-7  # bfloat16
-
-
-def _live_of(owner: str, n: int, where: ArrayLike | None) -> Array:
-    return as_rows(owner, np.zeros(n), -1, where).live[0]

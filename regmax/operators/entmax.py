@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regmax._parameters import POSITIVE, Parameter, parameter
+from regmax._problem import fraction
 from regmax._regularizer import Regularizer, Spread
 from regmax.solvers import entmax as solver
 from regmax.solvers._threads import run
@@ -76,7 +77,7 @@ class Entmax(Regularizer):
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
 
-        alpha = self._fraction("alpha")
+        alpha = fraction(self, "alpha")
         y = y[np.flatnonzero(live)]  # below 1 the slope at a masked 0 is infinite
         if alpha == 1:
             return -cvxpy.sum(cvxpy.entr(y))

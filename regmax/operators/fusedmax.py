@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regmax._parameters import EDGE_WEIGHT, NON_NEGATIVE, POSITIVE, Parameter, parameter
+from regmax._problem import single
 from regmax._regularizer import Regularizer, Spread
 from regmax.solvers import tv as solver
 from regmax.solvers._threads import run
@@ -84,7 +85,7 @@ class Fusedmax(Regularizer):
             return quadratic_expression(y)
         weights = np.ones((1, live.size - 1)) if self.weights is None else self.weights.reshape(1, -1)
         edges = _edges(weights, live[None])[0]
-        return quadratic_expression(y) + self._single("lam") * (edges @ cvxpy.abs(cvxpy.diff(y)))
+        return quadratic_expression(y) + single(self, "lam") * (edges @ cvxpy.abs(cvxpy.diff(y)))
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regmax._parameters import NON_INCREASING, NON_NEGATIVE, POSITIVE, Parameter, parameter
+from regmax._problem import single
 from regmax._regularizer import Regularizer, Spread
 from regmax._rows import as_rows
 from regmax.solvers import owl as solver
@@ -92,7 +93,7 @@ class Oscarmax(Regularizer):
         given = np.empty((1, 0)) if self.weights is None else self.weights.reshape(1, -1)
         weights = _by_rank(given, live[None])[0]
         weights = np.where(np.arange(live.size) < live.sum(), weights - weights[live.sum() - 1], 0.0)
-        lam = self._single("lam")
+        lam = single(self, "lam")
         return quadratic_expression(y) + lam * (cvxpy.dotsort(y, weights) - weights[0])
 
     @classmethod

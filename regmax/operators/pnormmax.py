@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regmax._parameters import ABOVE_ONE, POSITIVE, Parameter, parameter
+from regmax._problem import fraction
 from regmax._regularizer import Regularizer, Spread
 from regmax.solvers import pnorm as solver
 from regmax.solvers._threads import run
@@ -87,7 +88,7 @@ class Pnormmax(Regularizer):
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
 
-        size = cvxpy.pnorm(y, self._fraction("p"))
+        size = cvxpy.pnorm(y, fraction(self, "p"))
         return 0.5 * (cvxpy.square(size) - 1)
 
     @classmethod
