@@ -23,13 +23,14 @@ def single(operator: Any, name: str) -> float:
 
 
 def fraction(operator: Any, name: str) -> float:
-    """An exponent, which CVXPY replaces by a fraction with a denominator of at most 1024."""
+    """The fraction with a denominator of at most 1024 that CVXPY replaces an exponent by, if it is the exponent."""
     number = single(operator, name)
-    if abs(Fraction(number).limit_denominator(1024) - number) > 1e-9:
+    near = Fraction(number).limit_denominator(1024)
+    if abs(near - number) > 1e-9 or (near == 1 and number != 1):
         raise ValueError(
             f"{operator.name}: {name} must be a fraction with a denominator up to 1024 for CVXPY, got {number}"
         )
-    return number
+    return float(near)
 
 
 def live_of(owner: str, n: int, where: ArrayLike | None) -> NDArray[np.bool_]:

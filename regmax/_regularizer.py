@@ -356,7 +356,9 @@ class Regularizer(ABC):
             scores = np.where(live, wide - top, 0.0)
             slope = np.where(live, scores - self._strength(p)[:, None] * self._gradient(wide, weights, p), 0.0)
             gap = domain.support(slope, live) - np.sum(np.where(weights == 0, 0.0, slope * weights), axis=1)
-            gap = np.where(some, np.where(gap < 0, 0.0, gap), 0.0)
+            valid = ~(np.isnan(weights).any(axis=1) | ~np.all(wide < np.inf, axis=1))
+            gap = np.where(np.isnan(gap) & valid, np.inf, np.maximum(gap, 0.0))  # NaN from infinite penalties
+            gap = np.where(some, gap, 0.0)
             bound = np.where(some, self._distance(gap, wide.shape[1], p), 0.0)
         violation = domain.violation(weights, live)
         rounding = 16 * np.sqrt(wide.shape[1]) * _spacing(y) * np.maximum(domain.mass(len(wide)), 1.0)

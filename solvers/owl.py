@@ -66,8 +66,11 @@ def pool_adjacent_violators(values, count, size):
 
 @kernel
 def _weight(weights, n, k):
-    """The k-th of n sorted weights; an empty ``weights`` stands for n - 1, ..., 0."""
-    return weights[k] if weights.size > 0 else weights.dtype.type(n - 1 - k)
+    """The k-th of n sorted weights less the last of them; an empty ``weights`` stands for n - 1, ..., 0.
+
+    An offset of all weights changes nothing on the simplex but the rounding.
+    """
+    return weights[k] - weights[n - 1] if weights.size > 0 else weights.dtype.type(n - 1 - k)
 
 
 @kernel
@@ -78,25 +81,24 @@ def _bulge(weights, n):
         return weights.dtype.type(n // 2) * weights.dtype.type(n - n // 2) / weights.dtype.type(2)
     if n == 0 or weights[0] == weights[n - 1]:
         return zero
-    mean, total, most = zero, zero, zero
+    mean, total = zero, zero
     for k in range(n):
-        mean += weights[k] / weights.dtype.type(n)
+        mean += _weight(weights, n, k) / weights.dtype.type(n)
+    most = mean  # the prefix of all but the last, exactly
     for k in range(n):
-        total += weights[k] - mean
+        total += _weight(weights, n, k) - mean
         most = max(most, total)
     return most
 
 
 @kernel
 def _mass(weights, n, count):
-    """Sum of the first ``count`` of n weights, each less the last of the n."""
+    """Sum of the first ``count`` of n weights, each less the last of those."""
     total = weights.dtype.type(0)
     if weights.size == 0:
-        return weights.dtype.type(count) * (
-            weights.dtype.type(n) - weights.dtype.type(count + 1) / weights.dtype.type(2)
-        )
+        return weights.dtype.type(count) * weights.dtype.type(count - 1) / weights.dtype.type(2)
     for k in range(count):
-        total += weights[k] - weights[n - 1]
+        total += weights[k] - weights[count - 1]
     return total
 
 
@@ -119,10 +121,8 @@ def _select(z, lam, weights, n, values, order):
     bound = -huge
     total, kept = _above(z, bound)
     while True:
-        least = _weight(weights, n, kept - 1) - _weight(weights, n, n - 1)
-        tau = (total - lam * _mass(weights, n, kept) - one) / z.dtype.type(kept)
-        raised = tau + lam * least
-        raised -= slack * (one + abs(tau) + lam * least)
+        raised = (total - lam * _mass(weights, n, kept) - one) / z.dtype.type(kept)
+        raised -= slack * (one + abs(raised))
         total, count = _above(z, raised)
         if not 0 < count < kept:
             break
@@ -166,7 +166,7 @@ def oscarmax_row(z, lam, weights, n, spread, out, values, order, size, spare_ord
     one, zero = z.dtype.type(1), z.dtype.type(0)
     bulge = _bulge(weights, n)
     out[:] = zero
-    if bulge > zero and lam * bulge >= z.dtype.type(n) * spread:
+    if bulge > zero and lam * bulge >= z.dtype.type(2 * n) * spread:
         for i in range(z.size):
             out[i] = one / z.dtype.type(n) if z[i] > limits(z)[3] else zero
         return
@@ -174,9 +174,8 @@ def oscarmax_row(z, lam, weights, n, spread, out, values, order, size, spare_ord
         lam = zero
     count = _select(z, lam, weights, n, values, order)
     sort_descending(values, order, count, size, spare_order)
-    least = _weight(weights, n, count - 1)
     for k in range(count):
-        values[k] -= lam * (_weight(weights, n, k) - least)
+        values[k] += lam * (_weight(weights, n, 0) - _weight(weights, n, k))
     blocks = pool_adjacent_violators(values, count, size)
     _relative_to_first(blocks, values)
     tau = _threshold(blocks, values, size)

@@ -120,67 +120,76 @@ def _capped_sum(x, inverse, upper, t):
 
 
 @kernel
-def _capped_threshold(x, top, gamma, upper, total):
-    """(low, high, share): the weights are ``(1 - share) clip(x - low) + share clip(x - high)`` of two neighbours.
-
-    The threshold is sought among the scores themselves: capped scores at the top do not decide the rest, and a shift
-    by their maximum would swallow it. At the first ``low`` every entry is at its cap or above the total.
-    """
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    tiny, eps, huge, void = limits(x)
-    inverse, least = one / gamma, top
-    for i in range(x.size):
-        least = min(least, x[i]) if x[i] > void else least
-    low = max(least - max(gamma * total, abs(least) * (eps + eps), tiny), -huge)
-    high = top
-    above, below = _capped_sum(x, inverse, upper, low)[0], zero
-    t = top - gamma * total / x.dtype.type(x.size)
+def _shrink_bracket(x, gamma, upper, total, low, high):
+    """Two neighbouring floats, or one twice, that enclose the threshold at which the capped sum is ``total``."""
+    one = x.dtype.type(1)
+    inverse, eps = one / gamma, limits(x)[1]
+    t = high - gamma * total / x.dtype.type(x.size)
     if not low < t < high:
         t = middle(low, high, x)
     for step in range(MAX_STEPS):
         current, free = _capped_sum(x, inverse, upper, t)
         if abs(current - total) <= eps * total:
-            low, high = t, t
-            break
+            return t, t
         if current > total:
-            low, above = t, current
+            low = t
         else:
-            high, below = t, current
+            high = t
         following = t + gamma * ((current - total) / x.dtype.type(free)) if free > 0 else low
         following = safeguarded(low, high, following, step, x)
         if following == low or following == high:
             break
         t = following
-    share = min(max((above - total) / (above - below), zero), one) if above > below else zero
-    return low, high, share
+    return low, high
 
 
 @kernel
-def budgetmax_row(x, top, gamma, upper, total, out):
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    inverse = one / gamma
-    low, high, share = _capped_threshold(x, top, gamma, upper, total)
-    for i in range(x.size):
-        a = min(max((x[i] - low) * inverse, zero), upper[i])
-        b = min(max((x[i] - high) * inverse, zero), upper[i])
-        out[i] = a + share * (b - a)
-    free = 0
-    for i in range(x.size):
-        free += zero < out[i] < upper[i]
-    if free > 0:
-        missing = (total - row_sum(out)) / x.dtype.type(free)
-        for i in range(x.size):
+def _complete_capped(upper, total, out):
+    """Spread what the weights lack over those strictly between their bounds."""
+    zero, eps = out.dtype.type(0), limits(out)[1]
+    for _ in range(out.size):
+        missing, free = total - row_sum(out), 0
+        for i in range(out.size):
+            free += zero < out[i] < upper[i]
+        if free == 0 or abs(missing) <= eps * total:
+            return
+        for i in range(out.size):
             if zero < out[i] < upper[i]:
-                out[i] = min(max(out[i] + missing, zero), upper[i])
+                out[i] = min(max(out[i] + missing / out.dtype.type(free), zero), upper[i])
+
+
+@kernel
+def budgetmax_row(x, top, gamma, upper, total, out, z):
+    """The threshold is enclosed among the scores first, then in units of the weights about its place.
+
+    A shift by the maximum would not do: capped scores at the top do not decide the rest, but could swallow it.
+    """
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    tiny, eps, huge, void = limits(x)
+    least = top
+    for i in range(x.size):
+        least = min(least, x[i]) if x[i] > void else least
+    low = max(least - max(gamma * total, abs(least) * (eps + eps), tiny), -huge)
+    low, high = _shrink_bracket(x, gamma, upper, total, low, top)
+    inverse = one / gamma
+    for i in range(x.size):
+        z[i] = min(max((x[i] - high) * inverse, -huge), huge) if x[i] > void else void
+    low, high = _shrink_bracket(z, one, upper, total, max((low - high) * inverse, -huge), zero)
+    above, below = _capped_sum(z, one, upper, low)[0], _capped_sum(z, one, upper, high)[0]
+    share = min(max((total - below) / (above - below), zero), one) if above > below else one
+    for i in range(x.size):
+        b = min(max(z[i] - high, zero), upper[i])
+        out[i] = b + share * (min(max(z[i] - low, zero), upper[i]) - b)
+    _complete_capped(upper, total, out)
 
 
 @kernel
 def budgetmax(x, gamma, upper, total, out, start, stop):
-    work = x[0].copy()
+    work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
-            budgetmax_row(row, top, gamma[r], upper[r % upper.shape[0]], total[r], out[r])
+            budgetmax_row(row, top, gamma[r], upper[r % upper.shape[0]], total[r], out[r], z)
 
 
 @kernel

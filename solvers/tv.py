@@ -22,28 +22,39 @@ from .threshold import onward
 __all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_path"]
 
 
+@exact
+def _chord(r, first, last):
+    """(mean, range of the cumulative sums about their chord) of a piece."""
+    zero = r.dtype.type(0)
+    total, lost = zero, zero
+    for i in range(first, last):
+        total, lost = compensated(total, lost, r[i])
+    mean = total / r.dtype.type(last - first)
+    total, lost, below, above = zero, zero, zero, zero
+    for i in range(first, last):
+        total, lost = compensated(total, lost, r[i] - mean)
+        below, above = min(below, total), max(above, total)
+    return mean, above - below
+
+
 @kernel
 def _largest_useful(r, c, first, last):
-    """A bound on edge weights: larger ones give the same prox, and would only swallow the data.
+    """(bound, constant, mean): edge weights above the bound give the same prox as the bound, and swallow the data.
 
-    The string never leaves the range of the cumulative sums about their chord, so no tube wider than that matters.
+    The string never leaves the range of the cumulative sums about their chord, so no tube wider than that matters;
+    and where every tube is wider, the answer is the mean.
     """
     zero = r.dtype.type(0)
-    low, high, widest, mean = r[first], r[first], zero, zero
+    low, high, widest, narrowest = r[first], r[first], zero, c[first]
     for i in range(first, last):
         low, high = min(low, r[i]), max(high, r[i])
-        mean += r[i]
     for k in range(first, last - 1):
-        widest = max(widest, c[k])
+        widest, narrowest = max(widest, c[k]), min(narrowest, c[k])
     spread = high - low
     if widest <= r.dtype.type(8) * spread:
-        return widest
-    mean /= r.dtype.type(last - first)
-    total, below, above = zero, zero, zero
-    for i in range(first, last):
-        total += r[i] - mean
-        below, above = min(below, total), max(above, total)
-    return (above - below) + spread
+        return widest, False, zero
+    mean, reach = _chord(r, first, last)
+    return reach + reach + spread, narrowest >= reach, mean
 
 
 @kernel
@@ -100,7 +111,10 @@ def _fuse_rounded(knots, out, first, last):
 def tv_path(r, c, out, first, last, up, up_size, low, low_size, knots):
     """``argmin_y sum (y - r)^2 / 2 + sum c_k |y_{k+1} - y_k|`` on ``first <= i < last``; the rest is room for n."""
     one, zero = r.dtype.type(1), r.dtype.type(0)
-    bound = _largest_useful(r, c, first, last)
+    bound, constant, mean = _largest_useful(r, c, first, last)
+    if constant:
+        _emit(mean, last - first, zero, first, out, knots)
+        return
     apex = first
     up_head, up_tail, low_head, low_tail = 0, -1, 0, -1
     before = zero

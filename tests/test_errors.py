@@ -94,3 +94,9 @@ def test_infinite_lam_is_allowed():
     x = np.array([1.0, 2.0, 4.0])
     assert regmax.Fusedmax(np.inf).certify(x, regmax.fusedmax(x, lam=np.inf)).gap < 1e-15
     assert regmax.Oscarmax(np.inf).certify(x, regmax.oscarmax(x, lam=np.inf)).gap < 1e-15
+
+
+@pytest.mark.parametrize("alpha", [1 + 1e-12, 0.9999, 1.99999])
+def test_cvxpy_refuses_orders_it_would_round(alpha):
+    with pytest.raises(ValueError, match=r"^entmax: alpha must be a fraction with a denominator up to 1024"):
+        regmax.Entmax(alpha).problem(X[0])

@@ -122,3 +122,55 @@ def test_extreme_scales_are_answered(kind):
     )
     np.testing.assert_allclose(operator.argmax(x.astype(np.float32) * np.float32(1e37)), hard, atol=1e-6)
     assert np.isfinite(operator.max(x * 1e300)).all()
+
+
+@pytest.mark.parametrize("lam", [1e5, np.inf])
+def test_fusedmax_of_a_long_step_in_float32_is_uniform(lam):
+    x = (np.arange(43_870) > 43_870 // 3).astype(np.float32)
+    y = regmax.fusedmax(x, lam=lam)
+    assert len(np.unique(y)) == 1
+    assert regmax.Fusedmax(lam).certify(x, y).gap <= 1e-5
+
+
+def test_certificate_of_an_infinite_penalty():
+    found = regmax.Fusedmax(np.inf).certify([[0.0, 1.0], [np.nan, 1.0]], [[0.3, 0.7], [np.nan, np.nan]])
+    np.testing.assert_array_equal(found.gap, [np.inf, np.nan])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_oscarmax_of_nearly_constant_weights(dtype):
+    weights = np.full(100, 101, dtype)
+    weights[-1] = 100.999
+    np.testing.assert_allclose(regmax.oscarmax(scores(100).astype(dtype), lam=np.inf, weights=weights), 0.01, rtol=1e-6)
+    weights = np.full(100_000, 101, dtype)
+    weights[-1] = 100
+    y = regmax.oscarmax(scores(100_000).astype(dtype), lam=1e4, weights=weights)
+    assert np.count_nonzero(y) == 3
+    assert regmax.Oscarmax(1e4, weights=weights).certify(scores(100_000).astype(dtype), y).gap <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("x", "parameters", "expected"),
+    [
+        (np.float32([1e15, 0]), {"upper": np.inf}, [1, 0]),
+        ([1e32, 0], {"upper": np.inf}, [1, 0]),
+        (np.float32([1, 1]), {"total": 1e-9, "gamma": 1e-6}, [5e-10, 5e-10]),
+        ([0, 1.0], {"total": 1e-20, "gamma": 1e-40}, [0, 1e-20]),
+        ([-10.0], {"upper": 0.01, "total": 1e-22, "gamma": 1e-17}, [1e-22]),
+        ([-1e7] * 5, {"upper": [np.inf, 0.5, 0.3, 0.2, 0.1], "gamma": 1e-6}, [0.7 / 3] * 3 + [0.2, 0.1]),
+    ],
+)
+def test_budgetmax_where_the_spacing_of_scores_exceeds_the_weights(x, parameters, expected):
+    np.testing.assert_allclose(regmax.budgetmax(x, **parameters), expected, rtol=1e-6)
+
+
+@by_kind
+def test_parameter_derivatives_of_dead_and_broken_rows(kind):
+    operator = kind.samples(3)[0]
+    x = np.array([[1.0, 0.5, 0.2], [-np.inf] * 3])
+    y, v = operator.argmax(x), np.array([[1.0, 0, 0.5], [1.0, 0, 0]])
+    for name, gradient in operator.parameter_vjp(x, y, v).items():
+        np.testing.assert_allclose(gradient, operator.parameter_vjp(x[0], y[0], v[0])[name])
+    x[1] = np.nan
+    for gradient in operator.parameter_vjp(x, operator.argmax(x), v).values():
+        assert np.isnan(gradient)

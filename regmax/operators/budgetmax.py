@@ -76,8 +76,10 @@ class Budgetmax(Regularizer):
         free = (y > 0) & (y < p["upper"])
         capped = (y > 0) & ~free
         mean = np.sum(np.where(free, v, 0.0), axis=1) / np.maximum(free.sum(axis=1), 1)
+        mean = np.where(np.isnan(y).any(axis=1), np.nan, mean)
         # Where every weight sits on a bound the map has a kink in the bounds; 0 lies between its one-sided slopes.
-        return {"upper": np.where(capped & free.any(axis=1, keepdims=True), v - mean[:, None], 0.0), "total": mean}
+        slope = np.where(capped & free.any(axis=1, keepdims=True), v - mean[:, None], 0.0)
+        return {"upper": np.where(np.isnan(mean)[:, None], np.nan, slope), "total": mean}
 
     def _domain(self, p: Spread) -> CappedSimplex:
         return CappedSimplex(p["upper"], p["total"])

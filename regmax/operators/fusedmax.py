@@ -71,9 +71,10 @@ class Fusedmax(Regularizer):
 
     def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
         # Inside a segment J v is constant, so only edges where y jumps count.
+        live = x != -np.inf
         jumps = np.sign(np.diff(y, axis=1)) * np.diff(jv, axis=1) * p["gamma"][:, None]
-        jumps = np.where(x[:, 1:] > -np.inf, jumps, 0.0) * (x[:, :-1] > -np.inf)
-        slopes = {"lam": -np.sum(_edges(p["weights"], x > -np.inf) * jumps, axis=1)}
+        jumps = np.where(live[:, 1:] & live[:, :-1], jumps, 0.0)
+        slopes = {"lam": -np.sum(_edges(p["weights"], live) * jumps, axis=1)}
         if p["weights"].shape[1]:
             slopes["weights"] = -np.where(jumps == 0, 0.0, p["lam"][:, None] * jumps)
         return slopes

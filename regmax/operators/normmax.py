@@ -64,7 +64,7 @@ class Normmax(Regularizer):
         size, growth, logs = log_slopes(y, p["p"])
         gradient = self._gradient(x, y, p)
         change = gradient * (logs - np.log(size)[:, None] + ((1 - p["p"]) * growth)[:, None])
-        return {"p": -p["gamma"] * np.sum(jv * change, axis=1)}
+        return {"p": -p["gamma"] * np.sum(np.where(jv == 0, 0.0, jv * change), axis=1)}
 
     def _distance(self, gap: NDArray[Any], n: int, p: Spread) -> NDArray[Any]:
         # On the simplex the Euclidean norm has curvature at least 1 / n along it.

@@ -77,7 +77,7 @@ class Pnormmax(Regularizer):
         size, growth, logs = log_slopes(y, p["p"])
         gradient = self._gradient(x, y, p)
         change = gradient * (logs - np.log(size)[:, None] + ((2 - p["p"]) * growth)[:, None])
-        return {"p": -p["gamma"] * np.sum(jv * change, axis=1)}
+        return {"p": -p["gamma"] * np.sum(np.where(jv == 0, 0.0, jv * change), axis=1)}
 
     def _distance(self, gap: NDArray[Any], n: int, p: Spread) -> NDArray[Any]:
         # Strongly convex with modulus p - 1 in the p-norm, which exceeds the Euclidean one, for p <= 2.
