@@ -9,6 +9,8 @@ from regmax.solvers.rows import FLOOR
 
 __all__ = ["Rows", "as_rows", "like_rows", "normalised_axis"]
 
+# Kernels count entries of a segment in the dtype of the row, and float32 has no integers beyond this.
+_LONGEST_FLOAT32 = 2**24
 _BFLOAT16_FLOOR = np.float32(-1.6947657e38)
 
 
@@ -88,6 +90,14 @@ def _masked(owner: str, array: NDArray[Any], where: ArrayLike, dtype: np.dtype[A
     return np.where(mask, array.astype(dtype, copy=False), dtype.type(-np.inf))
 
 
+def _widened(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A copy in a wider dtype; what counts as masked is decided in the narrow one."""
+    brain = array.dtype.name == "bfloat16"
+    floor = _BFLOAT16_FLOOR if brain else np.finfo(array.dtype).min / array.dtype.type(2)
+    wide = array.astype(dtype)
+    return np.where(wide <= dtype.type(floor), dtype.type(-np.inf), wide)
+
+
 def _to_rows(array: NDArray[Any], axis: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     if axis != array.ndim - 1:
         array = np.moveaxis(array, axis, -1)
@@ -103,10 +113,10 @@ def as_rows(owner: str, x: ArrayLike, axis: Any = -1, where: ArrayLike | None = 
     dtype = _kernel_dtype(array.dtype)
     result = array.dtype if array.dtype.kind not in "iub" else np.dtype(np.float64)
     shape = array.shape
-    if result.itemsize == 2:
-        floor = _BFLOAT16_FLOOR if result.name == "bfloat16" else np.finfo(result).min / result.type(2)
-        wide = array.astype(np.float32)
-        array = np.where(wide <= np.float32(floor), np.float32(-np.inf), wide)
+    if shape[axis] > _LONGEST_FLOAT32:
+        dtype = np.dtype(np.float64)
+    if result.itemsize < dtype.itemsize and result.kind not in "iub":
+        array = _widened(array, dtype)
     if where is not None:
         array = _masked(owner, array, where, dtype)
     return Rows(_to_rows(array, axis, dtype), shape, axis, result)

@@ -176,9 +176,9 @@ def _edges(x, lam, weights, floor, c):
 def tv(x, lam, weights, out, start, stop):
     """The prox of ``lam sum w_k |y_{k+1} - y_k|``, row by row; masked entries separate and stay as they are."""
     floor = floor_of(x)
-    c, knots = x[0].copy(), x[0].copy()
-    up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
     n = x.shape[1]
+    c, knots = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    up, up_size, low, low_size = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     for r in range(start, stop):
         _edges(x[r], lam[r], weights[r % weights.shape[0]], floor, c)
         first = 0

@@ -55,3 +55,15 @@ def test_a_million_rows(kind, dtype):
         assert np.max(relative) <= allowed, (label(operator), name, x[np.argmax(relative)].tolist())
         spacing = np.finfo(dtype).eps * 4 * np.sqrt(n) * max(1, mass)
         assert np.max(found.feasibility) <= spacing, (label(operator), name, x[np.argmax(found.feasibility)].tolist())
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("operator", [regmax.Fusedmax(np.inf), regmax.Oscarmax(np.inf), regmax.Sparsemax()], ids=label)
+def test_rows_longer_than_float32_can_count(operator):
+    n = 2**24 + 1000
+    x = np.zeros(n, np.float32)
+    x[-1] = np.finfo(np.float32).min
+    y = operator.argmax(x)
+    assert y.dtype == np.float32
+    assert y[-1] == 0
+    np.testing.assert_allclose(y[:-1], 1 / (n - 1), rtol=1e-6)
