@@ -8,9 +8,11 @@ from scipy.optimize import brentq
 
 def threshold_weights(z, weight):
     """Weights ``weight(z - t)``, t by bisection so that they sum to 1; weight increases and is at least 1 at 1."""
-    total = lambda t: weight(z - t).sum() - 1  # noqa: E731
-    t = brentq(total, z.max() - 1 - 1e-9, z.max(), xtol=1e-16, rtol=8.9e-16)
-    return weight(z - t)
+
+    def excess(t):
+        return weight(z - t).sum() - 1
+
+    return weight(z - brentq(excess, z.max() - 1 - 1e-9, z.max(), xtol=1e-16, rtol=8.9e-16))
 
 
 def sparsemax(x):
@@ -61,8 +63,7 @@ def tv_prox(x, weights):
 def isotonic_decreasing(x):
     """Non-increasing isotonic regression by the minimax formula."""
     n = len(x)
-    mean = lambda a, b: x[a : b + 1].mean()  # noqa: E731
-    return np.array([min(max(mean(a, b) for b in range(i, n)) for a in range(i + 1)) for i in range(n)])
+    return np.array([min(max(x[a : b + 1].mean() for b in range(i, n)) for a in range(i + 1)) for i in range(n)])
 
 
 def fusedmax(x, lam, gamma):
