@@ -1,4 +1,4 @@
-"""CVXPY as an independent witness: the same operators, solved row by row by a general convex solver.
+"""CVXPY as an independent witness: operators and proximal operators, solved row by row by a general convex solver.
 
 One parametrised problem per operator, row length and mask is built and kept, because building costs more than solving.
 """
@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from regmax import Regularizer
 from regmax._rows import as_rows
+from regmax.prox import Proximal
 
-__all__ = ["argmax"]
+__all__ = ["argmax", "prox"]
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "CLARABEL": {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12},
@@ -27,40 +28,68 @@ _lock = threading.Lock()  # a kept problem holds one row at a time
 
 
 @lru_cache(maxsize=256)
-def _parametrised(operator: Regularizer, mask: bytes) -> tuple[Any, Any]:
+def _parametrised(operator: Regularizer | Proximal, mask: bytes) -> tuple[Any, Any]:
     live = np.frombuffer(mask, dtype=bool)
     x = cvxpy.Parameter(live.size)
     return x, operator.problem(x, where=live)
 
 
-def _attempt(problem: Any, solver: str) -> tuple[float, NDArray[Any]] | None:
-    """(objective, weights) made feasible to rounding, or None where the solver gave up."""
-    y = problem.var_dict["y"]
+def _attempt(problem: Any, solver: str) -> NDArray[Any] | None:
+    """The solution, or None where the solver gave up."""
     try:
         problem.solve(solver=solver, warm_start=False, **_OPTIONS[solver])
     except cvxpy.SolverError:
         return None
-    if y.value is None:
-        return None
-    total = y.value.sum()
-    y.value = np.maximum(y.value, 0.0)
-    y.value = y.value * (total / y.value.sum())
-    return float(problem.objective.value), y.value
+    return problem.var_dict["y"].value
 
 
-def _solve_row(operator: Regularizer, x: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any]:
+def _completed(operator: Regularizer | Proximal, y: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any]:
+    """Weights made feasible to rounding: what sums to less than it must would seem better than the best."""
+    if isinstance(operator, Proximal):
+        return y
+    batch = as_rows(operator.name, np.where(live, 0.0, -np.inf))
+    y = np.maximum(y, 0.0)
+    return y * (operator._domain(operator._spread(batch)).mass(1)[0] / y.sum())
+
+
+def _solve(operator: Regularizer | Proximal, problem: Any, live: NDArray[np.bool_]) -> NDArray[Any]:
+    """The best answer of the operator's witnesses."""
+    y = problem.var_dict["y"]
+    sense = problem.objective.NAME == "maximize"
+    answers = []
+    for solver in operator.witnesses:
+        value = _attempt(problem, solver)
+        if value is None:
+            continue
+        y.value = _completed(operator, value, live)
+        answers.append((float(problem.objective.value), y.value))
+    if not answers:
+        raise RuntimeError(f"{operator.name}: no solver of {operator.witnesses} reached a solution")
+    return (max if sense else min)(answers, key=lambda answer: answer[0])[1]
+
+
+def _solve_row(operator: Regularizer | Proximal, x: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any]:
     with _lock, warnings.catch_warnings():
-        if operator.is_gradient:
-            scores, problem = _parametrised(operator, live.tobytes())
-            scores.value = np.where(live, x - x[live].max(), 0.0)
-        else:
-            problem = operator.problem(x, where=live)
         # Announcements of inexact ends and rational exponents; the better of the answers is judged by its objective.
         warnings.simplefilter("ignore")
-        attempts = [found for solver in operator.witnesses if (found := _attempt(problem, solver)) is not None]
-    if not attempts:
-        raise RuntimeError(f"{operator.name}: no solver of {operator.witnesses} reached a solution")
-    return max(attempts, key=lambda found: found[0])[1]
+        if isinstance(operator, Regularizer) and not operator.is_gradient:
+            return _solve(operator, operator.problem(x, where=live), live)
+        point, problem = _parametrised(operator, live.tobytes())
+        shift = x[live].max() if isinstance(operator, Regularizer) else 0.0
+        point.value = np.where(live, x - shift, 0.0)
+        return _solve(operator, problem, live)
+
+
+def _rows(operator: Regularizer | Proximal, x: ArrayLike, axis: int, where: ArrayLike | None) -> NDArray[Any]:
+    batch = as_rows(operator.name, x, axis, where)
+    out = np.zeros(batch.data.shape)
+    for row, live, y in zip(batch.data.astype(np.float64), batch.live, out, strict=True):
+        if not np.all(row < np.inf):
+            y[:] = np.nan
+        elif live.any():
+            y[:] = _solve_row(operator, row, live)
+    batch.dtype = np.dtype(np.float64)
+    return batch.restore(out)
 
 
 def argmax(operator: Regularizer, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> NDArray[Any]:
@@ -93,12 +122,37 @@ def argmax(operator: Regularizer, x: ArrayLike, axis: int = -1, where: ArrayLike
     -----
     Milliseconds per row. Source: Diamond & Boyd, "CVXPY", JMLR 2016.
     """
-    batch = as_rows(operator.name, x, axis, where)
-    out = np.zeros(batch.data.shape)
-    for row, live, y in zip(batch.data.astype(np.float64), batch.live, out, strict=True):
-        if not np.all(row < np.inf):
-            y[:] = np.nan
-        elif live.any():
-            y[:] = _solve_row(operator, row, live)
-    batch.dtype = np.dtype(np.float64)
-    return batch.restore(out)
+    return _rows(operator, x, axis, where)
+
+
+def prox(operator: Proximal, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> NDArray[Any]:
+    """``operator.prox(x)`` by CVXPY with tight tolerances, in float64.
+
+    Parameters
+    ----------
+    operator : regmax.prox.Proximal
+        Its parameters must be numbers, or arrays that belong to one row.
+    x : array_like, shape (..., n)
+        Points; n entries along ``axis``.
+    axis : int, default -1
+        The axis that holds the entries of one problem.
+    where : array_like of bool that broadcasts against ``x``, optional
+        True = takes part.
+
+    Returns
+    -------
+    ndarray of float64 of the shape of ``x``
+        Points; zeros where a whole row is masked, NaN in a row with NaN or +inf.
+
+    Raises
+    ------
+    RuntimeError
+        If the solver does not reach a solution.
+    ValueError, TypeError
+        As the operator does.
+
+    Notes
+    -----
+    Milliseconds per row. Source: Diamond & Boyd, "CVXPY", JMLR 2016.
+    """
+    return _rows(operator, x, axis, where)

@@ -70,3 +70,14 @@ __all__ = [
     "topkmax",
     "warmup",
 ]
+
+_LAZY = ("prox", "verify")
+
+
+def __getattr__(name: str) -> object:
+    """``regmax.prox`` and ``regmax.verify`` are imported at their first use."""
+    if name in _LAZY:
+        import importlib
+
+        return importlib.import_module(f"regmax.{name}")
+    raise AttributeError(f"module 'regmax' has no attribute {name!r}")

@@ -53,6 +53,18 @@ class CappedSimplex(Simplex):
     upper: Array
     total: Array
 
+    def require_room(self, owner: str, live: Array) -> None:
+        """Raise where the caps of a row that is not entirely masked sum to less than its total."""
+        with np.errstate(over="ignore"):
+            room = np.where(live, self.upper, 0).sum(axis=1)
+        short = live.any(axis=1) & (room < self.total * (1 - 4 * np.finfo(room.dtype).eps))
+        if short.any():
+            row = int(np.argmax(short))
+            raise ValueError(
+                f"{owner}: upper must sum to at least total={self.total[row]:g} over the entries that take part, "
+                f"got {float(room[row])} in row {row}"
+            )
+
     def mass(self, rows: int) -> Array:
         return np.broadcast_to(self.total, rows)
 
@@ -78,6 +90,16 @@ class CappedSimplex(Simplex):
         np.put_along_axis(vertex, order, taken, axis=1)
         even = room * (self.total / np.maximum(room.sum(axis=1), np.finfo(float).tiny))[:, None]
         return 0.5 * vertex + 0.5 * even
+
+    def slopes(self, y: Array, v: Array) -> dict[str, Array]:
+        """Derivatives of ``<v, y>``, y a projection onto the set, in ``upper`` per entry and ``total`` per row."""
+        free = (y > 0) & (y < self.upper)
+        capped = (y > 0) & ~free
+        mean = np.sum(np.where(free, v, 0.0), axis=1) / np.maximum(free.sum(axis=1), 1)
+        mean = np.where(np.isnan(y).any(axis=1), np.nan, mean)
+        # Where every weight sits on a bound the map has a kink in the bounds; 0 lies between its one-sided slopes.
+        slope = np.where(capped & free.any(axis=1, keepdims=True), v - mean[:, None], 0.0)
+        return {"upper": np.where(np.isnan(mean)[:, None], np.nan, slope), "total": mean}
 
     def constraints(self, y: Any, live: Array) -> list[Any]:
         held = [y[~live] == 0] if not live.all() else []

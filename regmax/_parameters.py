@@ -38,6 +38,12 @@ def _non_increasing(v: NDArray[Any]) -> Any:
     return np.isfinite(v) & (np.diff(v, axis=-1, prepend=v[..., :1]) <= 0)
 
 
+def _slope_weights(v: NDArray[Any]) -> Any:
+    return _non_increasing(v) & (v >= 0)
+
+
+SLOPE_WEIGHT = Rule("be finite, >= 0 and non-increasing along the last axis", _slope_weights)
+FLAG = Rule("be True or False", lambda v: v.dtype == bool)
 NON_INCREASING = Rule("be finite and non-increasing along the last axis", _non_increasing)
 
 
@@ -61,6 +67,10 @@ def _as_parameter(owner: str, name: str, value: Any) -> NDArray[Any]:
 def check(owner: str, declared: Field[Any], value: Any) -> Any:
     """The value to store: a float or int, a read-only copy of an array, or None; raises one sentence otherwise."""
     name, rule, kind = declared.name, declared.metadata["rule"], declared.metadata["kind"]
+    if rule is FLAG:
+        if not isinstance(value, bool | np.bool_):
+            raise TypeError(f"{owner}: {name} must {rule.words}, got {value!r}")
+        return bool(value)
     if value is None and declared.metadata["optional"]:
         return None
     if type(value) is float and kind != "edge" and kind != "rank" and rule.holds(value):
@@ -110,6 +120,8 @@ def _spread(owner: str, declared: Field[Any], value: Any, batch: Rows) -> NDArra
     rows, n = batch.data.shape
     if declared.metadata["rule"] is COUNT:
         dtype = np.dtype(np.int64)
+    if declared.metadata["rule"] is FLAG:
+        dtype = np.dtype(bool)
     if value is None:
         return np.empty((1, 0), dtype)
     if kind == "row":

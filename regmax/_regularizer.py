@@ -4,31 +4,21 @@ An operator supplies a solver, a Jacobian product, Omega and a subgradient, all 
 shape, max, Fenchel-Young loss, parameter derivatives, certificate and the CVXPY problem.
 """
 
-from abc import ABC, abstractmethod
-from dataclasses import Field, fields
-from functools import cache
-from typing import Any, ClassVar, Self
+from abc import abstractmethod
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._domain import Simplex
-from ._parameters import check, spread, sum_to_shape
+from ._parametrised import Parametrised, Spread
 from ._problem import live_of, problem_scores
 from ._rows import Rows, as_rows, like_rows
 from .certificate import Certificate
 
-__all__ = ["Regularizer", "operators"]
+__all__ = ["Regularizer", "Spread", "operators"]
 
 Array = NDArray[Any]
-Spread = dict[str, Array]
-
-_REGISTRY: dict[str, type["Regularizer"]] = {}
-
-
-@cache
-def _declared(kind: type) -> tuple[Field[Any], ...]:
-    return fields(kind)
 
 
 def operators() -> dict[str, type["Regularizer"]]:
@@ -43,10 +33,10 @@ def operators() -> dict[str, type["Regularizer"]]:
     -----
     Subclassing :class:`Regularizer` registers. Raises nothing. Source: regmax.
     """
-    return dict(_REGISTRY)
+    return dict(Regularizer._registry)  # type: ignore[arg-type]
 
 
-class Regularizer(ABC):
+class Regularizer(Parametrised):
     r"""A convex regularizer ``Omega`` and its regularized argmax ``argmax_y <x, y> - gamma Omega(y)`` over a domain.
 
     Arrays may have any shape; ``axis`` holds the scores of one problem, every other index is a row of the batch.
@@ -68,39 +58,9 @@ class Regularizer(ABC):
     Source: Niculae & Blondel, "A regularized framework for sparse and structured neural attention", 2017.
     """
 
-    #: Name of the function beside the class, and key in the registry.
-    name: ClassVar[str]
+    _registry: ClassVar[dict[str, type[Parametrised]]] = {}
     #: False where the map is not the gradient of ``max`` (its Jacobian is then not symmetric).
     is_gradient: ClassVar[bool] = True
-    #: CVXPY solvers that reach a tight tolerance on this problem; of several the better answer counts.
-    witnesses: ClassVar[tuple[str, ...]] = ("CLARABEL",)
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "name" in cls.__dict__:
-            taken = _REGISTRY.get(cls.name)
-            if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
-                raise TypeError(f"{cls.__qualname__}: name must be new, but {cls.name!r} is {taken.__qualname__}")
-            _REGISTRY[cls.name] = cls
-
-    def __post_init__(self) -> None:
-        for declared in _declared(type(self)):
-            value = check(self.name, declared, getattr(self, declared.name))
-            object.__setattr__(self, declared.name, value)
-
-    def __eq__(self, other: object) -> bool:
-        return self._key() == other._key() if isinstance(other, Regularizer) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Through the constructor, because pickled arrays come back writable.
-        return type(self), tuple(getattr(self, declared.name) for declared in _declared(type(self)))
-
-    def _key(self) -> tuple[Any, ...]:
-        values = (getattr(self, declared.name) for declared in _declared(type(self)))
-        return (type(self), *((v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values))
 
     # What an operator supplies, on rows. `p` holds its parameters spread by `_spread`.
 
@@ -138,30 +98,12 @@ class Regularizer(ABC):
     def _strength(self, p: Spread) -> Array:
         return p["gamma"]
 
-    def _prepare(self, batch: Rows, p: Spread) -> None:
-        """Raise where the domain of a row is empty."""
-
-    def _fit(self, batch: Rows) -> Spread:
-        """The parameters of each row, with those that depend on its scores."""
-        return self._spread(batch)
-
-    @classmethod
-    @abstractmethod
-    def samples(cls, n: int) -> tuple[Self, ...]:
-        """Operators of this class worth testing on rows of n entries."""
-
     @property
     def permutes(self) -> bool:
         """Whether permuting the scores permutes the weights."""
         return True
 
     # What follows from it.
-
-    def _spread(self, batch: Rows) -> Spread:
-        return {
-            declared.name: spread(self.name, declared, getattr(self, declared.name), batch)
-            for declared in _declared(type(self))
-        }
 
     def _weights(self, batch: Rows) -> tuple[Array, Spread]:
         p = self._spread(batch)
@@ -170,17 +112,12 @@ class Regularizer(ABC):
         self._solve(batch.data, p, out)
         return out, p
 
-    def _wide(self, batch: Rows) -> tuple[Array, Array, Spread]:
-        """Scores in float64 with -inf at masked entries, which entries are live, and the parameters in float64."""
-        live = batch.live
-        x = np.where(live, batch.data.astype(np.float64, copy=False), -np.inf)
-        p = self._fit(batch)
-        return x, live, {key: v.astype(np.float64) if v.dtype.kind == "f" else v for key, v in p.items()}
-
     def argmax(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
         """The weights ``argmax_y <x, y> - gamma Omega(y)``, of the shape and dtype of ``x``."""
         batch = as_rows(self.name, x, axis, where)
         return batch.restore(self._weights(batch)[0])
+
+    __call__ = argmax
 
     def max(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
         """The value ``max_y <x, y> - gamma Omega(y)`` per row; -inf where everything is masked."""
@@ -266,11 +203,7 @@ class Regularizer(ABC):
             slopes = self._slopes(wide, weights, cotangent, jv, p)
             scores = np.where(live, wide - wide.max(axis=1, keepdims=True), 0.0)
             slopes["gamma"] = -np.sum(np.where(jv == 0, 0.0, jv * scores), axis=1) / p["gamma"]
-        return {
-            declared.name: sum_to_shape(slopes[declared.name], declared, getattr(self, declared.name), batch)
-            for declared in _declared(type(self))
-            if declared.name in slopes
-        }
+        return self._to_parameters(slopes, batch)
 
     def _targets(self, batch: Rows, target: ArrayLike) -> Array:
         """Labels as one-hot rows, distributions as rows."""

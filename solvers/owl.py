@@ -1,67 +1,23 @@
-r"""Ordered weights: oscarmax, its published approximation, their Jacobian and certifying subgradient.
+r"""Ordered weights: the prox of OSCAR and SLOPE, oscarmax, their Jacobians and oscarmax's certifying subgradient.
 
 On the simplex the sorted-weight penalty is the Lovasz extension of a submodular function, so the answer is
-``P_simplex(isotonic(sort(z) - lam w))`` (no sign, no absolute value, no clipping). Since ``y_i > 0`` only if
-``z_i >= tau + lam w_k``, and every top-k set gives a lower bound on tau, most entries are discarded before any sort.
-Sources: Zeng & Figueiredo 2014 for the prox; Best & Chakravarti 1990 for pool-adjacent-violators.
+``P_simplex(isotonic(sort(z) - lam w))`` (no sign, no absolute value, no clipping). The drivers are plain Python: they
+let a kernel write keys, NumPy sort them, and a kernel finish, a chunk at a time.
+Source: Zeng & Figueiredo 2014 for the prox.
 """
 
 import numpy as np
 
 from ._jit import exact, kernel
+from .isotonic import pool, reciprocals
+from .order import descending, merge_sort, sort_keys, write_keys
 from .rows import enter, extent, limits, scale
 from .simplex import complete
 
-__all__ = ["oscarmax", "oscarmax_jacobian", "oscarmax_subgradient", "pool_adjacent_violators", "sort_descending"]
+__all__ = ["oscarmax", "oscarmax_jacobian", "oscarmax_subgradient", "owl", "owl_jacobian"]
 
-_RUN = 16
-
-
-@kernel
-def sort_descending(values, order, count, spare_values, spare_order):
-    """Stable merge sort of ``values[:count]``, largest first, carrying ``order`` along."""
-    for first in range(0, count, _RUN):
-        for i in range(first + 1, min(first + _RUN, count)):
-            value, index, j = values[i], order[i], i
-            while j > first and values[j - 1] < value:
-                values[j], order[j] = values[j - 1], order[j - 1]
-                j -= 1
-            values[j], order[j] = value, index
-    width = _RUN
-    while width < count:
-        for first in range(0, count, 2 * width):
-            left, middle, last = first, min(first + width, count), min(first + 2 * width, count)
-            right = middle
-            for k in range(first, last):
-                if left < middle and (right >= last or values[left] >= values[right]):
-                    spare_values[k], spare_order[k] = values[left], order[left]
-                    left += 1
-                else:
-                    spare_values[k], spare_order[k] = values[right], order[right]
-                    right += 1
-        for k in range(count):
-            values[k], order[k] = spare_values[k], spare_order[k]
-        width *= 2
-
-
-@kernel
-def pool_adjacent_violators(values, count, size):
-    """Non-increasing isotonic regression of ``values[:count]`` in place, as blocks; returns how many blocks.
-
-    Block b has value ``values[b]`` and ``size[b]`` entries.
-    """
-    one = values.dtype.type(1)
-    blocks = 0
-    for i in range(count):
-        value, length = values[i], one
-        while blocks > 0 and values[blocks - 1] <= value:
-            blocks -= 1
-            total = length + size[blocks]
-            value += (values[blocks] - value) * (size[blocks] / total)
-            length = total
-        values[blocks], size[blocks] = value, length
-        blocks += 1
-    return blocks
+_CHUNK = 1 << 15  # entries whose keys are sorted at once
+_ROUGH = 16  # merges whose rounding is worth a second look at the entries
 
 
 @kernel
@@ -92,47 +48,28 @@ def _bulge(weights, n):
 
 
 @kernel
-def _mass(weights, n, count):
-    """Sum of the first ``count`` of n weights, each less the last of those."""
-    total = weights.dtype.type(0)
-    if weights.size == 0:
-        return weights.dtype.type(count) * weights.dtype.type(count - 1) / weights.dtype.type(2)
-    for k in range(count):
-        total += weights[k] - weights[count - 1]
-    return total
+def _lowered(z, order, l1, lam, weights, n, base, k):
+    """The k-th largest entry less its penalty ``l1 + lam (w_k - base)``."""
+    return z[order[k]] - (l1 + lam * (_weight(weights, n, k) - base))
 
 
 @kernel
-def _above(z, bound):
-    """(sum, number) of the entries that are at least ``bound``."""
-    total, count = z.dtype.type(0), 0
-    for i in range(z.size):
-        total += z[i] if z[i] >= bound else z.dtype.type(0)
-        count += np.int64(z[i] >= bound)
-    return total, count
-
-
-@kernel
-def _select(z, lam, weights, n, values, order):
-    """Copy to ``values`` and ``order`` the entries that may be positive; returns how many."""
-    one = z.dtype.type(1)
-    _, eps, huge, _ = limits(z)
-    slack = np.sqrt(eps)
-    bound = -huge
-    total, kept = _above(z, bound)
-    while True:
-        raised = (total - lam * _mass(weights, n, kept) - one) / z.dtype.type(kept)
-        raised -= slack * (one + abs(raised))
-        total, count = _above(z, raised)
-        if not 0 < count < kept:
-            break
-        bound, kept = raised, count
-    count = 0
-    for i in range(z.size):
-        if z[i] >= bound:
-            values[count], order[count] = z[i], i
-            count += 1
-    return count
+def _pooled(z, order, l1, lam, weights, n, base, values, size, reciprocal):
+    """Isotonic regression of the n largest entries less their penalties, refined once; returns how many blocks."""
+    for k in range(n):
+        values[k] -= l1 + lam * (_weight(weights, n, k) - base)
+    blocks = pool(values[:n], size, reciprocal)
+    first, ceiling = 0, limits(z)[2]
+    for b in range(blocks):
+        if size[b] > _ROUGH and values[b] > -ceiling:
+            residual = z.dtype.type(0)
+            for k in range(first, first + size[b]):
+                residual += _lowered(z, order, l1, lam, weights, n, base, k) - values[b]
+            values[b] += residual / z.dtype.type(size[b])
+        if b > 0:
+            values[b] = min(values[b], values[b - 1])
+        first += size[b]
+    return blocks
 
 
 @exact
@@ -149,114 +86,191 @@ def _threshold(blocks, values, size):
     one, zero = values.dtype.type(1), values.dtype.type(0)
     tau, total, length, support = limits(values)[3], zero, zero, zero
     for b in range(blocks):
-        total += values[b] * size[b]
-        length += size[b]
+        total += values[b] * values.dtype.type(size[b])
+        length += values.dtype.type(size[b])
         if (total - one) / length > tau:
             tau = (total - one) / length
             support = length
     excess = -one
     for b in range(blocks):
-        excess += size[b] * max(values[b] - tau, zero)
+        excess += values.dtype.type(size[b]) * max(values[b] - tau, zero)
     return tau + excess / support
 
 
 @kernel
-def oscarmax_row(z, lam, weights, n, spread, out, values, order, size, spare_order):
-    """z: scores over gamma with maximum 0, -inf where masked; n: how many are not; spread: the largest of -z."""
+def oscarmax_row(z, order, n, lam, weights, out, values, size, reciprocal):
+    """z: scores over gamma with maximum 0; values: its n live entries downwards, and order: their places."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
     bulge = _bulge(weights, n)
     out[:] = zero
-    if bulge > zero and lam * bulge >= z.dtype.type(2 * n) * spread:
-        for i in range(z.size):
-            out[i] = one / z.dtype.type(n) if z[i] > limits(z)[3] else zero
+    if bulge > zero and lam * bulge >= z.dtype.type(2 * n) * -values[n - 1]:
+        for k in range(n):
+            out[order[k]] = one / z.dtype.type(n)
         return
     if bulge == zero:
         lam = zero
-    count = _select(z, lam, weights, n, values, order)
-    sort_descending(values, order, count, size, spare_order)
-    for k in range(count):
-        values[k] += lam * (_weight(weights, n, 0) - _weight(weights, n, k))
-    blocks = pool_adjacent_violators(values, count, size)
+    blocks = _pooled(z, order, zero, lam, weights, n, _weight(weights, n, 0), values, size, reciprocal)
     _relative_to_first(blocks, values)
     tau = _threshold(blocks, values, size)
-    k = 0
+    first = 0
     for b in range(blocks):
-        weight = max(values[b] - tau, zero)
-        for _ in range(np.int64(size[b])):
+        weight = values[b] - tau
+        if not weight > zero:
+            break
+        for k in range(first, first + size[b]):
             out[order[k]] = weight
-            k += 1
+        first += size[b]
     complete(out)
 
 
 @kernel
+def _score_keys(x, gamma, z, keys, live, out, start, stop):
+    work = np.empty(x.shape[1], x.dtype)
+    for r in range(start, stop):
+        row, top, some = enter(x[r], out[r], work)
+        live[r - start] = 0
+        keys[r - start, :] = 0
+        if some:
+            live[r - start] = scale(row, top, gamma[r], z[r - start])[0]
+            write_keys(z[r - start], keys[r - start])
+
+
+@kernel
+def _oscarmax_rows(z, keys, live, lam, weights, out, start, stop):
+    values, size, reciprocal = np.empty(z.shape[1], z.dtype), np.empty(z.shape[1], np.int64), reciprocals(z)
+    for r in range(start, stop):
+        if live[r - start] > 0:
+            row, order, w = z[r - start], keys[r - start], weights[r % weights.shape[0]]
+            descending(row, order, values)
+            oscarmax_row(row, order, live[r - start], lam[r], w, out[r], values, size, reciprocal)
+
+
 def oscarmax(x, gamma, lam, weights, out, start, stop):
-    work, z, values, size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
-    order, spare_order = np.empty(x.shape[1], np.int64), np.empty(x.shape[1], np.int64)
-    for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
-        if live:
-            n, least, _ = scale(row, top, gamma[r], z)
-            w = weights[r % weights.shape[0]]
-            oscarmax_row(z, lam[r], w, n, -least, out[r], values, order, size, spare_order)
+    """Scores over gamma, sorted, lowered, regressed, unsorted, projected."""
+    for first, last, z, keys in _chunks(x, start, stop):
+        live = np.empty(last - first, np.int64)
+        _score_keys(x, gamma, z, keys, live, out, first, last)
+        sort_keys(keys)
+        _oscarmax_rows(z, keys, live, lam, weights, out, first, last)
+
+
+def _chunks(x, start, stop):
+    """(first row, last row, work of x's dtype, int64 work) of pieces that stay in the processor's cache."""
+    n = x.shape[1]
+    step = max(1, _CHUNK // n)
+    for first in range(start, stop, step):
+        last = min(first + step, stop)
+        yield first, last, np.empty((last - first, n), x.dtype), np.empty((last - first, n), np.int64)
 
 
 @kernel
-def owl_prox(x, lam, weights, out, start, stop):
-    """The published operator: prox of ``lam sum w_k |y|_(k)`` with sign and absolute value; -inf where masked."""
-    zero, void = x.dtype.type(0), limits(x)[3]
-    values, size = x[0].copy(), x[0].copy()
-    order, spare_order = np.empty(x.shape[1], np.int64), np.empty(x.shape[1], np.int64)
+def _magnitude_keys(x, z, keys, live, out, start, stop):
+    """Absolute values, -1 where masked."""
+    one, void = x.dtype.type(1), limits(x)[3]
+    work = np.empty(x.shape[1], x.dtype)
     for r in range(start, stop):
-        w = weights[r % weights.shape[0]]
-        n = 0
-        for i in range(x.shape[1]):
-            out[r, i] = x[r, i]
-            if x[r, i] > void:
-                values[n], order[n] = abs(x[r, i]), i
-                n += 1
-        sort_descending(values, order, n, size, spare_order)
-        for k in range(n):
-            values[k] -= lam[r] * _weight(w, n, k)
-        blocks = pool_adjacent_violators(values, n, size)
-        k = 0
-        for b in range(blocks):
-            for _ in range(np.int64(size[b])):
-                i = order[k]
-                out[r, i] = max(values[b], zero) * np.sign(x[r, i])
-                k += 1
+        row, _, some = enter(x[r], out[r], work)
+        live[r - start] = 0
+        keys[r - start, :] = 0
+        if some:
+            for i in range(row.size):
+                z[r - start, i] = abs(row[i]) if row[i] > void else -one
+                live[r - start] += row[i] > void
+            write_keys(z[r - start], keys[r - start])
 
 
 @kernel
-def oscarmax_jacobian(y, v, gamma, lam, weights, out, start, stop):
-    """Average v over each cluster, subtract its mean over the support, zero outside.
-
-    Equal entries of y whose penalties are equal too are not fused, only equal.
-    """
-    zero = y.dtype.type(0)
-    values, spare = y[0].copy(), y[0].copy()
-    order, spare_order = np.empty(y.shape[1], np.int64), np.empty(y.shape[1], np.int64)
+def _owl_rows(x, z, keys, live, l1, lam, weights, out, start, stop):
+    zero, two = x.dtype.type(0), x.dtype.type(2)
+    values, size, reciprocal = np.empty(z.shape[1], z.dtype), np.empty(z.shape[1], np.int64), reciprocals(z)
     for r in range(start, stop):
-        w = weights[r % weights.shape[0]]
-        count, mean = 0, zero
-        for i in range(y.shape[1]):
-            out[r, i] = zero
-            if y[r, i] > zero:
-                values[count], order[count] = y[r, i], i
-                mean += v[r, i]
-                count += 1
-        if count == 0:
+        n, order, w = live[r - start], keys[r - start], weights[r % weights.shape[0]]
+        if n == 0:
             continue
-        mean /= y.dtype.type(count)
-        sort_descending(values, order, count, spare, spare_order)
+        descending(z[r - start], order, values)
+        base = -w[n - 1] if w.size > 0 else zero
+        # No penalty needs to be larger to give zeros.
+        shrink, strength = min(l1[r], values[0]), lam[r] if w.size > 0 else min(lam[r], two * values[0])
+        blocks = _pooled(z[r - start], order, shrink, strength, w, n, base, values, size, reciprocal)
+        first = 0
+        for b in range(blocks):
+            for k in range(first, first + size[b]):
+                out[r, order[k]] = max(values[b], zero)
+            first += size[b]
+        for k in range(n, x.shape[1]):
+            out[r, order[k]] = zero
+        for i in range(x.shape[1]):
+            out[r, i] = -out[r, i] if x[r, i] < zero else out[r, i]
+
+
+def owl(x, l1, lam, weights, out, start, stop):
+    """The prox of ``l1 |y|_1 + lam sum_k w_k |y|_(k)``; an empty ``weights`` stands for m - 1, ..., 0 of m live."""
+    for first, last, z, keys in _chunks(x, start, stop):
+        live = np.empty(last - first, np.int64)
+        _magnitude_keys(x, z, keys, live, out, first, last)
+        sort_keys(keys)
+        _owl_rows(x, z, keys, live, l1, lam, weights, out, first, last)
+
+
+@kernel
+def _weight_keys(y, z, keys, start, stop):
+    for r in range(start, stop):
+        for i in range(y.shape[1]):
+            z[r - start, i] = abs(y[r, i])
+        write_keys(z[r - start], keys[r - start])
+
+
+@kernel
+def _cluster_means(y, v, z, keys, lam, weights, out, start, stop):
+    """Mean of sign(y) v over each cluster, with the sign of y; equal entries of equal penalty are not fused."""
+    zero = y.dtype.type(0)
+    n = y.shape[1]
+    values = np.empty(n, y.dtype)
+    for r in range(start, stop):
+        w, order = weights[r % weights.shape[0]], keys[r - start]
+        descending(z[r - start], order, values)
+        out[r, :] = zero
         first, total = 0, zero
-        for k in range(count):
-            total += v[r, order[k]]
-            if k == count - 1 or values[k + 1] != values[k]:
-                fused = lam[r] * (_weight(w, y.shape[1], first) - _weight(w, y.shape[1], k)) > zero
+        for k in range(n):
+            if not values[k] > zero:
+                break
+            sign = np.sign(y[r, order[k]])
+            total += sign * v[r, order[k]]
+            if k == n - 1 or values[k + 1] != values[k]:
+                fused = lam[r] * (_weight(w, n, first) - _weight(w, n, k)) > zero
+                mean = total / y.dtype.type(k + 1 - first)
                 for j in range(first, k + 1):
-                    average = total / y.dtype.type(k + 1 - first) if fused else v[r, order[j]]
-                    out[r, order[j]] = (average - mean) / gamma[r]
+                    i = order[j]
+                    out[r, i] = (mean if y[r, i] > zero else -mean) if fused else v[r, i]
                 first, total = k + 1, zero
+
+
+def owl_jacobian(y, v, lam, weights, out, start, stop):
+    """The mean of v, signs counted, over each cluster of equal magnitude; zero where y is."""
+    for first, last, z, keys in _chunks(y, start, stop):
+        _weight_keys(y, z, keys, first, last)
+        sort_keys(keys)
+        _cluster_means(y, v, z, keys, lam, weights, out, first, last)
+
+
+@kernel
+def _centre(y, gamma, out, start, stop):
+    """Subtract the mean over the support, divide by gamma."""
+    zero = y.dtype.type(0)
+    for r in range(start, stop):
+        total, count = zero, 0
+        for i in range(y.shape[1]):
+            total += out[r, i]
+            count += y[r, i] > zero
+        mean = total / y.dtype.type(max(count, 1))
+        for i in range(y.shape[1]):
+            out[r, i] = (out[r, i] - mean) / gamma[r] if y[r, i] > zero else zero
+
+
+def oscarmax_jacobian(y, v, gamma, lam, weights, out, start, stop):
+    """Average v over each cluster, subtract its mean over the support, zero outside."""
+    owl_jacobian(y, v, lam, weights, out, start, stop)
+    _centre(y, gamma, out, start, stop)
 
 
 @kernel
@@ -305,10 +319,10 @@ def _row_subgradient(z, y, lam, weights, out, order, values, target, spare, spar
         if z[i] > limits(z)[3]:
             values[n], order[n] = z[i], i
             n += 1
-    sort_descending(values, order, n, spare, spare_order)
+    merge_sort(values[:n], order[:n], spare[:n], spare_order[:n])
     for k in range(n):
         values[k] = y[order[k]]
-    sort_descending(values, order, n, spare, spare_order)
+    merge_sort(values[:n], order[:n], spare[:n], spare_order[:n])
     centre, support, tau = zero, 0, zero
     lam = lam if _bulge(weights, n) > zero else zero
     for k in range(n):
@@ -337,7 +351,7 @@ def _row_subgradient(z, y, lam, weights, out, order, values, target, spare, spar
 @kernel
 def oscarmax_subgradient(x, y, gamma, lam, weights, out, start, stop):
     """An element of the subdifferential at y up to a constant, chosen so that it certifies y at x where one does."""
-    z, values, target, spare = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    z, values, target, spare = np.empty_like(x[0]), np.empty_like(x[0]), np.empty_like(x[0]), np.empty_like(x[0])
     order, spare_order = np.empty(x.shape[1], np.int64), np.empty(x.shape[1], np.int64)
     for r in range(start, stop):
         top, _, _ = extent(x[r])

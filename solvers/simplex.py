@@ -8,11 +8,21 @@ Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; docs/theo
 import numpy as np
 
 from ._jit import exact, kernel
-from .rows import enter, kth_largest, limits, normalise, row_sum
+from .rows import enter, extent, kth_largest, limits, normalise, row_sum
 from .softmax import weighted_jacobian_row
 from .threshold import MAX_STEPS, middle, onward, safeguarded
 
-__all__ = ["budgetmax", "budgetmax_jacobian", "complete", "sparsemax", "sparsemax_jacobian", "sparsemax_row", "topkmax"]
+__all__ = [
+    "budgetmax",
+    "budgetmax_jacobian",
+    "complete",
+    "l1_ball",
+    "l1_ball_jacobian",
+    "sparsemax",
+    "sparsemax_jacobian",
+    "sparsemax_row",
+    "topkmax",
+]
 
 
 @kernel
@@ -105,6 +115,46 @@ def sparsemax_jacobian(y, v, gamma, out, start, stop):
         for i in range(work.size):
             work[i] = one if y[r, i] > zero else zero
         weighted_jacobian_row(work, v[r], gamma[r], out[r])
+
+
+@kernel
+def l1_ball(x, radius, out, start, stop):
+    """The nearest point of ``|y|_1 <= radius``: that of the simplex for the magnitudes, where they sum to more."""
+    zero, void = x.dtype.type(0), limits(x)[3]
+    work, magnitude = np.empty_like(x[0]), np.empty_like(x[0])
+    for r in range(start, stop):
+        row, _, live = enter(x[r], out[r], work)
+        if not live:
+            continue
+        for i in range(row.size):
+            magnitude[i] = abs(row[i]) if row[i] > void else zero
+        top = extent(magnitude)[0]
+        if row_sum(magnitude) <= radius[r]:
+            for i in range(row.size):
+                out[r, i] = row[i] if row[i] > void else zero
+            continue
+        sparsemax_row(magnitude, top, max(radius[r], limits(x)[0]), out[r])
+        for i in range(row.size):
+            out[r, i] *= radius[r] if row[i] > zero else -radius[r]
+
+
+@kernel
+def l1_ball_jacobian(y, v, live, radius, out, start, stop):
+    """Inside the ball v; on its surface v less, with the signs of y, its signed mean over the support, zero outside."""
+    zero, eps = y.dtype.type(0), limits(y)[1]
+    magnitude = np.empty_like(y[0])
+    for r in range(start, stop):
+        total, support = zero, 0
+        for i in range(y.shape[1]):
+            magnitude[i] = abs(y[r, i])
+            total += np.sign(y[r, i]) * v[r, i]
+            support += y[r, i] != zero
+        rounding = y.dtype.type(8) * eps * np.sqrt(y.dtype.type(y.shape[1]))
+        inside = row_sum(magnitude) < radius[r] * (y.dtype.type(1) - rounding)
+        mean = total / y.dtype.type(max(support, 1))
+        for i in range(y.shape[1]):
+            surface = v[r, i] - np.sign(y[r, i]) * mean if y[r, i] != zero else zero
+            out[r, i] = (v[r, i] if live[r, i] else zero) if inside else surface
 
 
 @kernel
@@ -219,7 +269,9 @@ def topkmax_row(z, k, out):
         following = max(following, z[i]) if z[i] < v else following
     count = z.dtype.type(kept)
     half_gap = (v - following) / (one + one) if following > void else rest / count
-    temperature = rest + count * half_gap if rest + half_gap > zero else one
+    # Where the gap below underflows, its half does not separate, but any tiny temperature does.
+    coldest = limits(z)[0] if following > void else one
+    temperature = rest + count * half_gap if rest + half_gap > zero else coldest
     base = half_gap / temperature if half_gap > zero else one / count
     for i in range(z.size):
         out[i] = (z[i] - v) / temperature + base if z[i] >= v else zero

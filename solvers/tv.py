@@ -19,7 +19,7 @@ from .rows import compensated, enter, extent, floor_of, limits, row_sum, scale
 from .simplex import complete
 from .threshold import onward
 
-__all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_path"]
+__all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_jacobian", "tv_path"]
 
 
 @exact
@@ -174,21 +174,41 @@ def _edges(x, lam, weights, floor, c):
 
 @kernel
 def tv(x, lam, weights, out, start, stop):
-    """The prox of ``lam sum w_k |y_{k+1} - y_k|``, row by row; masked entries separate and stay as they are."""
-    floor = floor_of(x)
+    """The prox of ``lam sum w_k |y_{k+1} - y_k|``, row by row; masked entries separate and get 0."""
+    floor, zero = floor_of(x), x.dtype.type(0)
     n = x.shape[1]
-    c, knots = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    c, knots, work = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     up, up_size, low, low_size = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     for r in range(start, stop):
-        _edges(x[r], lam[r], weights[r % weights.shape[0]], floor, c)
+        row, _, live = enter(x[r], out[r], work)
+        if not live:
+            continue
+        _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
         first = 0
         for i in range(n):
             if i == n - 1 or c[i] == 0:
                 if i == first:
-                    out[r, i] = x[r, i]
+                    out[r, i] = row[i] if row[i] > floor else zero
                 else:
-                    tv_path(x[r], c, out[r], first, i + 1, up, up_size, low, low_size, knots)
+                    tv_path(row, c, out[r], first, i + 1, up, up_size, low, low_size, knots)
                 first = i + 1
+
+
+@kernel
+def tv_jacobian(y, v, live, lam, weights, out, start, stop):
+    """The mean of v over each segment of equal live entries whose edges have weight."""
+    zero = y.dtype.type(0)
+    n = y.shape[1]
+    for r in range(start, stop):
+        w = weights[r % weights.shape[0]]
+        first, total = 0, zero
+        for i in range(n):
+            total += v[r, i] if live[r, i] else zero
+            linked = i < n - 1 and y[r, i + 1] == y[r, i] and live[r, i] and live[r, i + 1]
+            if not (linked and lam[r] > zero and (w.size == 0 or w[i] > zero)):
+                for j in range(first, i + 1):
+                    out[r, j] = total / y.dtype.type(i + 1 - first)
+                first, total = i + 1, zero
 
 
 @kernel

@@ -1,43 +1,27 @@
-"""Rows that break solvers, by family; and every operator with parameter sets worth testing."""
+"""Every operator and proximal operator with parameter sets worth testing, and how accurate each must be."""
 
 import numpy as np
 
 import regmax
+from regmax.prox import proximals
+from regmax.verify import families
+from regmax.verify.subject import admissible as feasible_rows
+from regmax.verify.subject import scale as scale_of
+
+__all__ = [
+    "SIZES",
+    "cases",
+    "families",
+    "feasible_rows",
+    "label",
+    "operators",
+    "proxes",
+    "scale",
+    "scale_of",
+    "strength",
+]
 
 SIZES = (1, 2, 3, 8, 33)
-
-
-def families(n, seed=0):
-    """Name to float64 rows of n scores."""
-    rng = np.random.default_rng(seed)
-    k = np.arange(n)
-    noise = rng.normal(size=(6, n))
-    dominant = noise.copy()
-    dominant[np.arange(6), rng.integers(n, size=6)] += 50
-    holes = np.where(rng.random((6, n)) < 0.4, -np.inf, noise)
-    holes[:, 0] = noise[:, 0]
-    additive = np.where(np.isinf(holes), np.finfo(np.float64).min, holes)
-    return {
-        "normal 1e-3": noise * 1e-3,
-        "normal 1": noise,
-        "normal 1e3": noise * 1e3,
-        "ties": np.round(noise * 2) / 2,
-        "all equal": np.full((2, n), 0.7),
-        "zeros": np.zeros((2, n)),
-        "ramp": np.stack([k * 0.05, k[::-1] * 0.05, k * 3.0]),
-        "exponential ramp": np.stack([-(0.5**k), -(2.0 ** (k % 40)), 0.5**k]),
-        "square root": np.sqrt(k)[None] * np.array([[1.0], [0.1]]),
-        "alternating": np.stack([(-1.0) ** k, 0.01 * (-1.0) ** k, 1e3 * (-1.0) ** k]),
-        "dominant": dominant,
-        "two levels": np.where(k < n // 2, 0.3, 0.31)[None] + np.zeros((2, 1)),
-        "offset 1e6": noise + 1e6,
-        "offset -1e9": noise - 1e9,
-        "huge": noise * 1e300,
-        "tiny": noise * 1e-300,
-        "mixed scale": noise * 10.0 ** rng.integers(-8, 8, size=(6, n)),
-        "-inf": holes,
-        "additive mask": additive,
-    }
 
 
 def operators(n):
@@ -45,9 +29,14 @@ def operators(n):
     return [operator for kind in regmax.operators().values() for operator in kind.samples(n)]
 
 
-def cases(sizes=SIZES):
+def proxes(n):
+    """Every sample of every registered proximal operator for rows of n entries."""
+    return [proximal for kind in proximals().values() for proximal in kind.samples(n)]
+
+
+def cases(sizes=SIZES, samples=operators):
     """(size, operator) for parametrize, with readable ids."""
-    pairs = [(n, operator) for n in sizes for operator in operators(n)]
+    pairs = [(n, operator) for n in sizes for operator in samples(n)]
     return {"argvalues": pairs, "ids": [f"n={n} {label(operator)}" for n, operator in pairs]}
 
 
@@ -58,15 +47,6 @@ def label(operator):
     return f"{operator.name}({', '.join(shown)})"
 
 
-def feasible_rows(operator, rows):
-    """Rows whose live entries can carry the operator's budget."""
-    if operator.name != "budgetmax":
-        return rows
-    live = rows > np.finfo(rows.dtype).min / 2
-    room = np.where(live, operator.upper, 0).sum(axis=1)
-    return rows[room >= operator.total]
-
-
 def strength(operator, x):
     """gamma of each row; for topkmax its temperature."""
     if operator.name == "topkmax":
@@ -75,10 +55,5 @@ def strength(operator, x):
 
 
 def scale(operator, x):
-    """The scale that accuracy is promised against: max(|x|, gamma) over live entries.
-
-    Below alpha = 1 gamma counts times n^(1 - alpha), because the slope of Omega reaches that at even weights.
-    """
-    live = np.where(x > np.finfo(x.dtype).min / 2, x, 0)
-    slope = x.shape[-1] ** np.maximum(1 - np.asarray(getattr(operator, "alpha", 1.0)), 0)
-    return np.maximum(np.abs(live).max(axis=-1), strength(operator, x) * slope).astype(np.float64)
+    """The scale that the accuracy of weights is promised against."""
+    return scale_of(operator, x, x)

@@ -59,11 +59,12 @@ def solvers_may(name, eager):
 def regmax_may(name, eager):
     """At module level only what is light; a framework only inside the function that needs it, an adapter never."""
     if is_inside(name, "regmax"):
-        return not is_inside(name, "regmax.adapters") and not is_inside(name, "regmax.cli")
+        return not any(is_inside(name, f"regmax.{above}") for above in ("adapters", "bench", "cli", "verify"))
     return not eager or name.partition(".")[0] in LIGHT
 
 
-def command_line_may(name, eager):
+def top_may(name, eager):
+    """What nothing below imports may use everything, but adapters only when they are needed."""
     return not eager or (name.partition(".")[0] in LIGHT | {"regmax"} and not is_inside(name, "regmax.adapters"))
 
 
@@ -80,7 +81,7 @@ def rule_for(path):
         return solvers_may
     if parts[0] == "adapters":
         return adapter_may(parts[1].removesuffix(".py"))
-    return command_line_may if parts[1] in ("cli", "__main__.py") else regmax_may
+    return top_may if parts[1] in ("bench", "cli", "verify", "__main__.py") else regmax_may
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

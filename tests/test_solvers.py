@@ -5,15 +5,16 @@ import os
 import subprocess
 import sys
 import threading
+from types import FunctionType
 
 import numpy as np
 import pytest
 
 import regmax
-from regmax.solvers import entmax, owl, rows, simplex, tv
+from regmax.solvers import entmax, isotonic, order, rows, simplex, tv
 
 from . import reference
-from .instances import families, operators
+from .instances import families, feasible_rows, operators, proxes
 
 SMALL = (1, 2, 3, 6, 7)
 
@@ -109,20 +110,37 @@ def test_the_published_oscarmax_is_wrong_where_the_docs_say_so():
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 100, 1000])
 def test_sort_is_stable_and_descending(count):
     values = np.random.default_rng(count).integers(0, 9, size=count).astype(float)
-    order = np.arange(count)
+    places = np.arange(count)
     expected = np.argsort(-values, kind="stable")
     sorted_values = values.copy()
-    owl.sort_descending(sorted_values, order, count, np.empty(count), np.empty(count, np.int64))
-    np.testing.assert_array_equal(order, expected)
+    order.merge_sort(sorted_values, places, np.empty(count), np.empty(count, np.int64))
+    np.testing.assert_array_equal(places, expected)
     np.testing.assert_array_equal(sorted_values, values[expected])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 3, 16, 17, 500, 3000])
+def test_keys_sort_downwards_on_the_worst_inputs(n, dtype):
+    """Values that agree in all the digits that the keys of float64 keep, too many to repair by insertion."""
+    rng = np.random.default_rng(n)
+    close = 1 + rng.permutation(n) * np.finfo(dtype).eps
+    for x in (close, np.append(close[1:], -2.0), rng.integers(3, size=n), -close, rng.normal(size=n) * 1e-300):
+        x = x.astype(dtype)
+        keys, values = np.empty(n, np.int64), np.empty(n, dtype)
+        order.write_keys(x, keys)
+        keys.sort()
+        order.descending(x, keys, values)
+        np.testing.assert_array_equal(values, -np.sort(-x))
+        np.testing.assert_array_equal(x[keys], values)
+        assert len(set(keys.tolist())) == n
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
 def test_isotonic_regression_equals_the_minimax_formula(n):
     for x in (np.random.default_rng(n).normal(size=n), np.arange(n, dtype=float), np.zeros(n)):
-        values, size = x.copy(), np.empty(n)
-        blocks = owl.pool_adjacent_violators(values, n, size)
-        found = np.repeat(values[:blocks], size[:blocks].astype(int))
+        values, size = x.copy(), np.empty(n, np.int64)
+        blocks = isotonic.pool(values, size, isotonic.reciprocals(x[None]))
+        found = np.repeat(values[:blocks], size[:blocks])
         np.testing.assert_allclose(found, reference.isotonic_decreasing(x), atol=1e-13)
 
 
@@ -163,7 +181,15 @@ def test_tv_prox_takes_linear_time_on_the_worst_inputs(family, lam):
     assert abs(flow[-1]) <= 1e-6
 
 
-@pytest.mark.parametrize("operator", operators(5), ids=str)
+def interpreted(driver):
+    """The source of a kernel; of a driver in plain Python, with the sources of the kernels that it calls."""
+    if hasattr(driver, "py_func"):
+        return driver.py_func
+    sources = {name: value.py_func for name, value in driver.__globals__.items() if hasattr(value, "py_func")}
+    return FunctionType(driver.__code__, {**driver.__globals__, **sources})
+
+
+@pytest.mark.parametrize("operator", operators(5) + proxes(5), ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_kernel_equals_its_python_source(operator, dtype, monkeypatch):
     calls = []
@@ -176,36 +202,34 @@ def test_every_kernel_equals_its_python_source(operator, dtype, monkeypatch):
 
     monkeypatch.setattr(module, "run", spy)
     x = np.concatenate([families(5)[name][:2] for name in ("normal 1", "ties", "-inf", "ramp", "all equal")])
-    if operator.name == "budgetmax":
-        x = np.where(np.isinf(x), 0, x)
-    x = x.astype(dtype)
-    y = operator.argmax(x)
+    x = feasible_rows(operator, x).astype(dtype)
+    y = operator(x)
     operator.jacobian(y, np.tile(np.cos(np.arange(5)), (len(x), 1)).astype(dtype), x=x)
     operator.certify(x, y)
     assert len(calls) >= 1
     for driver, inputs, outputs in calls:
-        compiled, interpreted = ([a.copy() for a in outputs] for _ in range(2))
+        compiled, spelled_out = ([a.copy() for a in outputs] for _ in range(2))
         original(driver, inputs, *compiled)
         with np.errstate(all="ignore"):
-            driver.py_func(*inputs, *interpreted, 0, len(x))
+            interpreted(driver)(*inputs, *spelled_out, 0, len(x))
         tolerance = 2e-5 if dtype == np.float32 else 1e-12
-        for found, expected in zip(compiled, interpreted, strict=True):
+        for found, expected in zip(compiled, spelled_out, strict=True):
             np.testing.assert_allclose(found, expected, atol=tolerance, rtol=tolerance, err_msg=str(driver))
 
 
 IN_PYTHON = """
 import sys, numpy as np, regmax
 from regmax.solvers import _jit
-from tests.instances import families, operators
+from tests.instances import families, operators, proxes
 assert not any(hasattr(kernel, "py_func") for kernel in _jit.kernels())
 results = {}
 with np.errstate(all="ignore"):
     for n in (1, 2, 5, 9):
-        for i, operator in enumerate(operators(n)):
+        for i, operator in enumerate(operators(n) + proxes(n)):
             for dtype in ("f4", "f8"):
                 x = np.concatenate([families(n)[name][:2] for name in ("normal 1", "ties", "ramp", "dominant")])
                 x = x.astype(dtype)
-                y = operator.argmax(x)
+                y = operator(x)
                 results[f"{n} {i} {dtype} y"] = y
                 results[f"{n} {i} {dtype} gap"] = operator.certify(x, y).gap
 np.savez(sys.argv[1], **results)
@@ -222,9 +246,9 @@ def test_the_whole_call_tree_equals_its_python_source(tmp_path):
         assert len(results) > 100
         for key, expected in results.items():
             n, i, dtype, what = key.split()
-            operator = operators(int(n))[int(i)]
+            operator = (operators(int(n)) + proxes(int(n)))[int(i)]
             x = np.concatenate([families(int(n))[name][:2] for name in names]).astype(dtype)
-            y = operator.argmax(x)
+            y = operator(x)
             tolerance = 5e-5 if dtype == "f4" else 1e-12
             if getattr(operator, "alpha", 1) > 2 or getattr(operator, "p", 1) > 2:
                 tolerance **= 1 / 3  # a weight at the threshold is a root of the rounding there
@@ -234,12 +258,13 @@ def test_the_whole_call_tree_equals_its_python_source(tmp_path):
 
 INSPECTION = """
 import json, re, numba, numpy as np, regmax
+from regmax.prox import proximals
 from regmax.solvers import _jit
 double = re.compile(r"= (?:[a-z]+ )*?(?:fadd|fsub|fmul|fdiv|fcmp|fneg|sitofp|fpext)[^\\n]*\\bdouble\\b[^\\n]*")
 x = np.zeros((2, 4), np.float32)
-for kind in regmax.operators().values():
+for kind in (*regmax.operators().values(), *proximals().values()):
     operator = kind.samples(4)[0]
-    operator.jacobian(operator.argmax(x), x, x=x)
+    operator.jacobian(operator(x), x, x=x)
 found = {}
 for kernel in _jit.kernels():
     for signature, code in kernel.inspect_llvm().items():
@@ -259,23 +284,25 @@ def test_float32_kernels_hold_no_float64_instruction(tmp_path):
         [sys.executable, "-W", "ignore", "-c", INSPECTION], capture_output=True, text=True, env=environment, check=True
     )
     found = json.loads(done.stdout)
-    drivers = {name for kind in regmax.operators() for name in (kind, f"{kind}_jacobian")} - {"topkmax_jacobian"}
-    assert drivers <= set(found)
+    drivers = {name for kind in regmax.operators() for name in (kind, f"{kind}_jacobian")}
+    plain = {"topkmax_jacobian", "oscarmax", "oscarmax_jacobian"}
+    inside = {"_oscarmax_rows", "_owl_rows", "_cluster_means", "isotonic", "isotonic_jacobian", "l1_ball", "tv"}
+    assert (drivers - plain) | inside <= set(found)
     assert {name: instructions for name, instructions in found.items() if instructions} == {}
 
 
-@pytest.mark.parametrize("operator", operators(64), ids=str)
+@pytest.mark.parametrize("operator", operators(64) + proxes(64), ids=str)
 def test_result_does_not_depend_on_threads(operator):
     x = np.random.default_rng(0).normal(size=(3000, 64))
     before = regmax.get_num_threads()
     try:
         regmax.set_num_threads(1)
-        serial = operator.argmax(x)
+        serial = operator(x)
         regmax.set_num_threads(3)
-        np.testing.assert_array_equal(operator.argmax(x), serial)
+        np.testing.assert_array_equal(operator(x), serial)
     finally:
         regmax.set_num_threads(before)
-    np.testing.assert_array_equal(operator.argmax(x[1234]), serial[1234])
+    np.testing.assert_array_equal(operator(x[1234]), serial[1234])
 
 
 def test_concurrent_python_threads():

@@ -1,4 +1,4 @@
-"""The command ``regmax``: demo, info and map."""
+"""The command ``regmax``: demo, verify, bench, info and map."""
 
 import argparse
 import difflib
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import regmax
 
-from . import demo, info
+from . import demo, info, verify
 from . import map as mapping
 from .errors import CommandError
 
@@ -18,6 +18,7 @@ __all__ = ["main"]
 
 _COMMANDS = (
     ("demo", demo, "run every operator on the attention of a real transformer: a table, and a picture"),
+    ("verify", verify, "judge every solver, or one of yours, by certificates, CVXPY and difference quotients"),
     ("info", info, "show versions, threads, the kernel cache, and which backends answer"),
     ("map", mapping, "apply one operator to a .npy file of any size"),
 )
@@ -67,7 +68,7 @@ def _silence() -> None:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        options.run(options)
+        code = options.run(options) or 0
         sys.stdout.flush()
     except CommandError as error:
         print(f"{options.parser.prog}: {error}", file=sys.stderr)
@@ -82,11 +83,12 @@ def _run(options: argparse.Namespace) -> int:
         _silence()
         print(f"{options.parser.prog}: cannot write to standard output ({error.strerror})", file=sys.stderr)
         return _BAD_INPUT
-    return 0
+    return int(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line ``argv`` (default: that of the process); the exit code, 2 for input that must be changed."""
+    """Run the command line ``argv`` (default: that of the process); the exit code: 1 if a verification failed,
+    2 for input that must be changed."""
     try:
         options = _parse(argv)
     except SystemExit as stop:

@@ -49,16 +49,7 @@ class Budgetmax(Regularizer):
     gamma: Parameter = parameter(1.0, POSITIVE)
 
     def _prepare(self, batch: Rows, p: Spread) -> None:
-        live = batch.live
-        with np.errstate(over="ignore"):
-            room = np.where(live, p["upper"], 0).sum(axis=1)
-        short = live.any(axis=1) & (room < p["total"] * (1 - 4 * np.finfo(room.dtype).eps))
-        if short.any():
-            row = int(np.argmax(short))
-            raise ValueError(
-                f"budgetmax: upper must sum to at least total={p['total'][row]:g} over the entries that take part, "
-                f"got {float(room[row])} in row {row}"
-            )
+        self._domain(p).require_room(self.name, batch.live)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         run(solver.budgetmax, (x, p["gamma"], p["upper"], p["total"]), out)
@@ -73,13 +64,7 @@ class Budgetmax(Regularizer):
         return y
 
     def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
-        free = (y > 0) & (y < p["upper"])
-        capped = (y > 0) & ~free
-        mean = np.sum(np.where(free, v, 0.0), axis=1) / np.maximum(free.sum(axis=1), 1)
-        mean = np.where(np.isnan(y).any(axis=1), np.nan, mean)
-        # Where every weight sits on a bound the map has a kink in the bounds; 0 lies between its one-sided slopes.
-        slope = np.where(capped & free.any(axis=1, keepdims=True), v - mean[:, None], 0.0)
-        return {"upper": np.where(np.isnan(mean)[:, None], np.nan, slope), "total": mean}
+        return self._domain(p).slopes(y, v)
 
     def _domain(self, p: Spread) -> CappedSimplex:
         return CappedSimplex(p["upper"], p["total"])

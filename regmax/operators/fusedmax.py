@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regmax._chain import edge_weights, jump_slopes
 from regmax._parameters import EDGE_WEIGHT, NON_NEGATIVE, POSITIVE, Parameter, parameter
 from regmax._problem import single
 from regmax._regularizer import Regularizer, Spread
@@ -15,12 +16,6 @@ from regmax.solvers._threads import run
 from .quadratic import quadratic, quadratic_expression
 
 __all__ = ["Fusedmax", "fusedmax"]
-
-
-def _edges(weights: NDArray[Any], live: NDArray[Any]) -> NDArray[Any]:
-    """Weights of the edges between live neighbours, shape (rows, n - 1)."""
-    joined = live[:, 1:] & live[:, :-1]
-    return np.where(joined, weights if weights.shape[1] else 1.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +56,7 @@ class Fusedmax(Regularizer):
         run(solver.fusedmax_jacobian, (y, v, p["gamma"], p["lam"], p["weights"]), out)
 
     def _omega(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
-        variation = np.sum(_edges(p["weights"], live) * np.abs(np.diff(y, axis=1)), axis=1)
+        variation = np.sum(edge_weights(p["weights"], live) * np.abs(np.diff(y, axis=1)), axis=1)
         return quadratic(y) + np.where(variation == 0, 0.0, p["lam"] * variation)
 
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
@@ -70,14 +65,7 @@ class Fusedmax(Regularizer):
         return out
 
     def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
-        # Inside a segment J v is constant, so only edges where y jumps count.
-        live = x != -np.inf
-        jumps = np.sign(np.diff(y, axis=1)) * np.diff(jv, axis=1) * p["gamma"][:, None]
-        jumps = np.where(live[:, 1:] & live[:, :-1], jumps, 0.0)
-        slopes = {"lam": -np.sum(_edges(p["weights"], live) * jumps, axis=1)}
-        if p["weights"].shape[1]:
-            slopes["weights"] = -np.where(jumps == 0, 0.0, p["lam"][:, None] * jumps)
-        return slopes
+        return jump_slopes(y, jv * p["gamma"][:, None], x != -np.inf, p)
 
     def _expression(self, y: Any, live: NDArray[Any]) -> Any:
         import cvxpy
@@ -85,7 +73,7 @@ class Fusedmax(Regularizer):
         if live.size == 1:
             return quadratic_expression(y)
         weights = np.ones((1, live.size - 1)) if self.weights is None else self.weights.reshape(1, -1)
-        edges = _edges(weights, live[None])[0]
+        edges = edge_weights(weights, live[None])[0]
         return quadratic_expression(y) + single(self, "lam") * (edges @ cvxpy.abs(cvxpy.diff(y)))
 
     @classmethod

@@ -191,5 +191,5 @@ def oscarmax_published(
         raise ValueError(f"oscarmax_published: lam must be finite, got {p['lam'].max()}")
     scaled = np.where(batch.live, batch.data / p["gamma"][:, None], -np.inf)
     out = np.empty_like(scaled)
-    run(solver.owl_prox, (scaled, p["lam"], p["weights"]), out)
-    return batch.restore(sparsemax(out))
+    run(solver.owl, (scaled, np.zeros_like(p["lam"]), p["lam"], p["weights"]), out)
+    return batch.restore(sparsemax(out, where=batch.live))

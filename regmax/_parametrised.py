@@ -1,0 +1,98 @@
+"""What operators and proximal operators share: parameters, checked once and spread to rows; and the registry."""
+
+from abc import ABC, abstractmethod
+from dataclasses import Field, fields
+from functools import cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._parameters import check, spread, sum_to_shape
+from ._rows import Rows
+
+__all__ = ["Parametrised", "Spread"]
+
+Array = NDArray[Any]
+#: The parameters of every row, by name.
+Spread = dict[str, Array]
+
+
+@cache
+def _declared(kind: type) -> tuple[Field[Any], ...]:
+    return fields(kind)
+
+
+class Parametrised(ABC):
+    """A frozen dataclass whose fields are parameters, numbers or arrays that broadcast against the batch."""
+
+    #: Name of the function beside the class; error messages begin with it.
+    name: ClassVar[str]
+    #: CVXPY solvers that reach a tight tolerance on this problem; of several the better answer counts.
+    witnesses: ClassVar[tuple[str, ...]] = ("CLARABEL",)
+
+    _registry: ClassVar[dict[str, type["Parametrised"]]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in cls.__dict__:
+            taken = cls._registry.get(cls.name)
+            if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise TypeError(f"{cls.__qualname__}: name must be new, but {cls.name!r} is {taken.__qualname__}")
+            cls._registry[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        for declared in _declared(type(self)):
+            value = check(self.name, declared, getattr(self, declared.name))
+            object.__setattr__(self, declared.name, value)
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Parametrised) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, because pickled arrays come back writable.
+        return type(self), tuple(getattr(self, declared.name) for declared in _declared(type(self)))
+
+    def _key(self) -> tuple[Any, ...]:
+        values = (getattr(self, declared.name) for declared in _declared(type(self)))
+        return (type(self), *((v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values))
+
+    @abstractmethod
+    def __call__(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
+        """The solution for ``x``, of its shape and dtype."""
+
+    def _spread(self, batch: Rows) -> Spread:
+        return {
+            declared.name: spread(self.name, declared, getattr(self, declared.name), batch)
+            for declared in _declared(type(self))
+        }
+
+    def _fit(self, batch: Rows) -> Spread:
+        """The parameters of each row, with those that depend on its scores."""
+        return self._spread(batch)
+
+    def _prepare(self, batch: Rows, p: Spread) -> None:
+        """Raise where a row has no solution."""
+
+    def _wide(self, batch: Rows) -> tuple[Array, Array, Spread]:
+        """Rows in float64 with -inf at masked entries, which entries are live, and the parameters in float64."""
+        live = batch.live
+        x = np.where(live, batch.data.astype(np.float64, copy=False), -np.inf)
+        p = self._fit(batch)
+        return x, live, {key: v.astype(np.float64) if v.dtype.kind == "f" else v for key, v in p.items()}
+
+    def _to_parameters(self, slopes: Spread, batch: Rows) -> dict[str, Any]:
+        """Derivatives per row (and entry), summed to the shapes of the parameters they belong to."""
+        return {
+            declared.name: sum_to_shape(slopes[declared.name], declared, getattr(self, declared.name), batch)
+            for declared in _declared(type(self))
+            if declared.name in slopes
+        }
+
+    @classmethod
+    @abstractmethod
+    def samples(cls, n: int) -> tuple[Self, ...]:
+        """Instances of this class worth testing on rows of n entries."""

@@ -1,0 +1,191 @@
+"""`regmax verify`: a table per operator, the line that repeats each failure, and reports as JSON and HTML."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import regmax
+
+from .atomic import replacing
+from .errors import CommandError
+from .progress import progress
+
+__all__ = ["configure", "run"]
+
+_SHOWN_FAILURES = 20
+_FAILED = 1
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _one(kind: Any, words: str) -> Any:
+    def parse(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {words}, got {text!r}") from None
+
+    return parse
+
+
+def _several(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _sizes(text: str) -> list[int]:
+    return [_positive(part) for part in _several(text)]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    count = _one(_positive, "a whole number above 0")
+    parser.add_argument(
+        "--op", type=_several, action="extend", metavar="NAME", help="judge these only (comma or again)"
+    )
+    parser.add_argument(
+        "--size",
+        type=_one(_sizes, "whole numbers above 0, with commas between"),
+        metavar="N,N,...",
+        help="row lengths (default: 1,2,3,8,33,257)",
+    )
+    parser.add_argument("--cases", type=count, default=6, metavar="N", help="rows per random family (default: 6)")
+    parser.add_argument(
+        "--seed", type=_one(int, "a whole number"), default=0, help="of the random families (default: 0)"
+    )
+    number = _one(_number, "a number above 0")
+    parser.add_argument(
+        "--tol",
+        type=number,
+        default=1e-12,
+        help="largest gap, in units of a row's scale (default: 1e-12; float32 1e-5)",
+    )
+    parser.add_argument(
+        "--solver",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="judge this function instead of ours; called as function(rows, **parameters it names), in its own process",
+    )
+    parser.add_argument("--timeout", type=number, default=60.0, help="seconds per call of --solver (default: 60)")
+    parser.add_argument("--case", metavar="CASE", help="repeat one case of an earlier report")
+    parser.add_argument("--json", metavar="FILE", help="write all measurements here")
+    parser.add_argument("--html", metavar="FILE", help="write a page with plots here; it needs no network to be read")
+
+
+def _require(package: str, extra: str) -> None:
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise CommandError(f'{package} is not installed: pip install "regmax[{extra}]"') from error
+
+
+def _chosen(options: argparse.Namespace) -> list[str]:
+    from regmax.verify.subject import kinds
+
+    known = list(kinds())
+    for name in options.op or []:
+        if name not in known:
+            raise CommandError(f"there is no operator {name!r}; there are {', '.join(known)}")
+    if options.case is not None and not options.op:
+        options.op = [options.case.split("/")[0]]
+    if options.solver is not None and (options.op is None or len(options.op) != 1):
+        raise CommandError("--solver needs one operator to be judged against: name it with --op")
+    return options.op or known
+
+
+def _judged(options: argparse.Namespace, name: str, report: Any) -> Any:
+    from regmax.verify import check, verify
+    from regmax.verify.check import DEFAULT_SIZES
+
+    common = {
+        "sizes": options.size or DEFAULT_SIZES,
+        "rows": options.cases,
+        "seed": options.seed,
+        "tol": options.tol,
+        "case": options.case,
+        "progress": report,
+    }
+    try:
+        if options.solver is None:
+            return verify(name, **common)
+        return check(options.solver, name, timeout=options.timeout, **common)
+    except ValueError as error:
+        raise CommandError(str(error).removeprefix("verify: ")) from error
+
+
+def _all(options: argparse.Namespace, names: list[str]) -> Any:
+    from regmax.verify import Report
+
+    whole = Report()
+    with progress() as bar:
+        for name in names:
+            part = _judged(options, name, bar)
+            whole.measurements += part.measurements
+            whole.failures += part.failures
+            whole.skipped += part.skipped
+    return whole
+
+
+def _write(options: argparse.Namespace, report: Any, files: dict[str, Path]) -> None:
+    if "json" in files:
+        settings = {key: getattr(options, key) for key in ("solver", "seed", "cases", "tol")}
+        whole = {"regmax": regmax.__version__, **settings, **report.as_dict()}
+        files["json"].write_text(json.dumps(whole, indent=1), encoding="utf-8")
+    if "html" in files:
+        from regmax.verify.page import page
+
+        files["html"].write_text(page(report, title=_title(options)), encoding="utf-8")
+
+
+def _title(options: argparse.Namespace) -> str:
+    return f"regmax {regmax.__version__}: {options.solver or 'its own solvers'} verified"
+
+
+def _print(report: Any, seconds: float) -> None:
+    from regmax.verify.report import table
+
+    print(table(report))
+    for failure in report.failures[:_SHOWN_FAILURES]:
+        print(f"\n{failure}")
+    if len(report.failures) > _SHOWN_FAILURES:
+        print(f"\n... and {len(report.failures) - _SHOWN_FAILURES} more failures; --json FILE holds all of them.")
+    for sentence in sorted(set(report.skipped)):
+        print(f"\nLeft out: {sentence}.")
+    if not report.measurements:
+        print("\nNothing was judged, which is no pass.")
+    verdict = "Everything passes" if report.passed else f"{len(report.failures)} failures"
+    print(f"\n{verdict}: {len(report.measurements)} cases in {seconds:.0f} s.")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; 1 if anything failed."""
+    started = time.perf_counter()
+    _require("cvxpy", "verify")
+    if options.html:
+        _require("matplotlib", "plot")
+    if options.solver is not None and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does, so that a module in this folder is found
+    names = _chosen(options)
+    with ExitStack() as outputs:
+        named = {key: path for key in ("json", "html") if (path := getattr(options, key)) is not None}
+        files = {key: outputs.enter_context(replacing(path)) for key, path in named.items()}
+        report = _all(options, names)
+        _write(options, report, files)
+    _print(report, time.perf_counter() - started)
+    return 0 if report.passed else _FAILED
