@@ -1,10 +1,11 @@
 """Compile every kernel ahead of its first use."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from ._regularizer import Regularizer, operators
+from ._regularizer import operators
 
 __all__ = ["warmup"]
 
@@ -23,13 +24,13 @@ def warmup(report: Callable[[str, int, int], None] | None = None) -> None:
     """
     from .prox import proximals
 
-    kinds = [*operators().values(), *proximals().values()]
+    kinds: list[Any] = [*operators().values(), *proximals().values()]
     tasks = [(kind, dtype) for kind in kinds for dtype in (np.float32, np.float64)]
     for done, (kind, dtype) in enumerate(tasks, 1):
         x = np.linspace(-1, 1, 6).astype(dtype).reshape(2, 3)
-        call = kind.samples(3)[0]
-        y = call.argmax(x) if isinstance(call, Regularizer) else call.prox(x)
-        call.jacobian(y, x, x=x)
-        call.certify(x, y)
+        solver = kind.samples(3)[0]
+        y = solver(x)
+        solver.jacobian(y, x, x=x)
+        solver.certify(x, y)
         if report is not None:
             report(kind.name, done, len(tasks))

@@ -17,7 +17,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"regmax {regmax.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["verify"], ["info"], ["map"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["verify"], ["bench"], ["info"], ["map"]])
 def test_help(capsys, command):
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out

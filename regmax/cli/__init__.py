@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import regmax
 
-from . import demo, info, verify
+from . import bench, demo, info, verify
 from . import map as mapping
 from .errors import CommandError
 
@@ -19,6 +19,7 @@ __all__ = ["main"]
 _COMMANDS = (
     ("demo", demo, "run every operator on the attention of a real transformer: a table, and a picture"),
     ("verify", verify, "judge every solver, or one of yours, by certificates, CVXPY and difference quotients"),
+    ("bench", bench, "time our solvers beside the libraries that are installed, with the accuracy each delivers"),
     ("info", info, "show versions, threads, the kernel cache, and which backends answer"),
     ("map", mapping, "apply one operator to a .npy file of any size"),
 )

@@ -14,6 +14,7 @@ import regmax
 
 from .atomic import replacing
 from .errors import CommandError
+from .options import a_number_above, a_whole_number, a_whole_number_above, several, whole_numbers
 from .progress import progress
 
 __all__ = ["configure", "run"]
@@ -22,58 +23,22 @@ _SHOWN_FAILURES = 20
 _FAILED = 1
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise ValueError
-    return number
-
-
-def _one(kind: Any, words: str) -> Any:
-    def parse(text: str) -> Any:
-        try:
-            return kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be {words}, got {text!r}") from None
-
-    return parse
-
-
-def _several(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _sizes(text: str) -> list[int]:
-    return [_positive(part) for part in _several(text)]
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    count = _one(_positive, "a whole number above 0")
-    parser.add_argument(
-        "--op", type=_several, action="extend", metavar="NAME", help="judge these only (comma or again)"
-    )
+    parser.add_argument("--op", type=several, action="extend", metavar="NAME", help="judge these only (comma or again)")
     parser.add_argument(
         "--size",
-        type=_one(_sizes, "whole numbers above 0, with commas between"),
+        type=whole_numbers,
         metavar="N,N,...",
         help="row lengths (default: 1,2,3,8,33,257)",
     )
-    parser.add_argument("--cases", type=count, default=6, metavar="N", help="rows per random family (default: 6)")
     parser.add_argument(
-        "--seed", type=_one(int, "a whole number"), default=0, help="of the random families (default: 0)"
+        "--cases", type=a_whole_number_above, default=6, metavar="N", help="rows per random family (default: 6)"
     )
-    number = _one(_number, "a number above 0")
+    parser.add_argument("--seed", type=a_whole_number, default=0, help="of the random families (default: 0)")
     parser.add_argument(
         "--tol",
-        type=number,
+        type=a_number_above,
         default=1e-12,
         help="largest gap, in units of a row's scale (default: 1e-12; float32 1e-5)",
     )
@@ -82,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PACKAGE.MODULE:FUNCTION",
         help="judge this function instead of ours; called as function(rows, **parameters it names), in its own process",
     )
-    parser.add_argument("--timeout", type=number, default=60.0, help="seconds per call of --solver (default: 60)")
+    parser.add_argument(
+        "--timeout", type=a_number_above, default=60.0, help="seconds per call of --solver (default: 60)"
+    )
     parser.add_argument("--case", metavar="CASE", help="repeat one case of an earlier report")
     parser.add_argument("--json", metavar="FILE", help="write all measurements here")
     parser.add_argument("--html", metavar="FILE", help="write a page with plots here; it needs no network to be read")

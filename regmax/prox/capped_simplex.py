@@ -118,4 +118,4 @@ def capped_simplex(
     -----
     Source: Kiwiel 2008. See :class:`CappedSimplex` for Jacobian products and certificate.
     """
-    return CappedSimplex(upper, total).prox(x, axis, where)  # type: ignore[arg-type]
+    return CappedSimplex(upper, total).prox(x, axis, where)

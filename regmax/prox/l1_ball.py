@@ -113,4 +113,4 @@ def l1_ball(
     -----
     Source: Duchi, Shalev-Shwartz, Singer & Chandra 2008. See :class:`L1Ball` for Jacobian products and certificate.
     """
-    return L1Ball(radius).prox(x, axis, where)  # type: ignore[arg-type]
+    return L1Ball(radius).prox(x, axis, where)

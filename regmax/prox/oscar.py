@@ -123,4 +123,4 @@ def oscar(
     Source: Bondell & Reich 2008; Zhong & Kwok 2012 for the algorithm.
     See :class:`Oscar` for Jacobian products and certificate.
     """
-    return Oscar(l1, lam).prox(x, axis, where)  # type: ignore[arg-type]
+    return Oscar(l1, lam).prox(x, axis, where)

@@ -111,4 +111,4 @@ def simplex(
     Source: Held, Wolfe & Crowder 1974; Michelot 1986 for the algorithm.
     See :class:`Simplex` for Jacobian products and certificate.
     """
-    return Simplex(radius).prox(x, axis, where)  # type: ignore[arg-type]
+    return Simplex(radius).prox(x, axis, where)

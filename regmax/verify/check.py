@@ -128,7 +128,7 @@ class _Judge:
             return None
         x, y = x[:_WITNESS_ROWS], y[:_WITNESS_ROWS]
         other = witness(self.operator, x)
-        answered = ~np.isnan(other).any(axis=1)
+        answered = np.logical_not(np.isnan(other).any(axis=1))
         if not answered.any():
             return None
         self._compare(x, y, other, answered, problems)

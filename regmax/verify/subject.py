@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 import regmax
 from regmax._parametrised import Parametrised
 from regmax._regularizer import Regularizer
-from regmax._rows import FLOOR, as_rows
+from regmax._rows import as_rows
 from regmax.prox import Proximal, proximals
+from regmax.solvers.rows import FLOOR
 
 __all__ = ["admissible", "kinds", "live", "measure", "objective", "scale", "size_of_answer", "witness"]
 
