@@ -130,8 +130,9 @@ def run(driver, inputs, *outputs) -> None:
     """
     rows, width = outputs[-1].shape
     arguments = (*map(_read_only, inputs), *outputs)
-    threads = min(get_num_threads(), rows, rows * width // _WORTH_A_THREAD)
-    blocks = _blocks(rows, width, max(threads, 1))
+    useful = min(rows, rows * width // _WORTH_A_THREAD)
+    threads = min(get_num_threads(), useful) if useful > 1 else 1
+    blocks = _blocks(rows, width, threads)
     if threads > 1:
         _run_on_pool(driver, arguments, blocks, threads)
         return
