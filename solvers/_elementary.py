@@ -11,7 +11,7 @@ from numba.extending import overload
 
 from ._jit import exact
 
-__all__ = ["exp", "log", "power", "power_near_one"]
+__all__ = ["exp", "log", "power", "power_near_one", "whole_power"]
 
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LN2_HIGH_32, _LN2_LOW_32 = np.float32(6.93359375e-01), np.float32(-2.12194440e-4)
@@ -128,7 +128,8 @@ def _log(v):
 @exact
 def power(d, exponent, tiny):
     """``d ** exponent``; 0 for ``d <= tiny``, the smallest normal number of the dtype."""
-    return exp(exponent * log(d if d > tiny else tiny)) if d > tiny else tiny - tiny
+    v = exp(exponent * log(max(d, tiny)))
+    return v if d > tiny else tiny - tiny
 
 
 @exact
@@ -141,3 +142,12 @@ def power_near_one(w, exponent, one):
     inverse = one / d
     v = exp(exponent * (log(d) + (w - (d - one)) * inverse)) if w > -one else one - one
     return v, v * inverse
+
+
+@exact
+def whole_power(d, exponent, one):
+    """``d ** exponent`` for a whole exponent from 0 to 15, without a branch or a loop that would keep it scalar."""
+    square = d * d
+    fourth = square * square
+    low = (d if exponent & 1 else one) * (square if exponent & 2 else one)
+    return low * ((fourth if exponent & 4 else one) * (fourth * fourth if exponent & 8 else one))

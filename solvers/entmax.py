@@ -9,25 +9,25 @@ Sources: Peters, Niculae & Martins 2019; Blondel, Martins & Niculae 2020 for the
 
 import numpy as np
 
-from ._elementary import power, power_near_one
-from ._jit import exact, kernel
+from ._elementary import power, power_near_one, whole_power
+from ._jit import kernel
 from .rows import enter, limits, normalise
 from .simplex import sparsemax_row
 from .softmax import softmax_row, weighted_jacobian_row
 from .threshold import MAX_STEPS, onward, safeguarded
 
-__all__ = ["entmax", "entmax_jacobian", "entmax_row", "norm_threshold", "relative_powers"]
+__all__ = ["entmax", "entmax_jacobian", "entmax_row", "norm_threshold", "relative_powers", "whole_order"]
 
 _MAX_POWER = 8
 
 
-@exact
-def _whole_power(d, exponent, one):
-    """``d ** exponent`` for a whole exponent from 0 to 15, without a branch or a loop that would keep it scalar."""
-    square = d * d
-    fourth = square * square
-    low = (d if exponent & 1 else one) * (square if exponent & 2 else one)
-    return low * ((fourth if exponent & 4 else one) * (fourth * fourth if exponent & 8 else one))
+@kernel
+def whole_order(order, x):
+    """The whole number from 2 to 8 that ``order`` is but for rounding, else 0; x is any row of its dtype."""
+    whole = np.rint(order)
+    if 2 <= whole <= _MAX_POWER and abs(order - whole) <= whole * whole * limits(x)[1]:
+        return np.int64(whole)
+    return 0
 
 
 @kernel
@@ -37,7 +37,7 @@ def _sums(x, top, scale, t, exponent):
     f, s = zero, zero
     for i in range(x.size):
         d = max((x[i] - top) * scale - t, zero)
-        p = _whole_power(d, exponent - 1, one) if d > zero else zero
+        p = whole_power(d, exponent - 1, one) if d > zero else zero
         s += p
         f += p * d
     return f, s
@@ -68,7 +68,7 @@ def _whole_power_row(x, top, gamma, exponent, out):
     scale = one / (x.dtype.type(exponent) * gamma)
     t = norm_threshold(x, top, scale, exponent)
     for i in range(x.size):
-        out[i] = _whole_power(max((x[i] - top) * scale - t, zero), exponent, one)
+        out[i] = whole_power(max((x[i] - top) * scale - t, zero), exponent, one)
     normalise(out)
 
 
@@ -131,7 +131,7 @@ def _root_sums(z, t, exponent, tiny):
         d = z[i] - t
         y = power(d, exponent, tiny)
         f += y
-        s += y / d if d > tiny else zero
+        s += y / max(d, tiny)
     return f, s
 
 
@@ -174,15 +174,14 @@ def _bracketed_row(x, top, gamma, e, out, z):
 def entmax_row(x, top, gamma, alpha, out, work):
     one = x.dtype.type(1)
     e = alpha - one
-    whole = np.rint(one / e) if e != one - one else one
     if alpha == one:
         softmax_row(x, top, gamma, out)
     elif e == one:
         sparsemax_row(x, top, gamma, out)
     elif e > one:
         _bracketed_row(x, top, gamma, e, out, work)
-    elif 2 <= whole <= _MAX_POWER and abs(e * whole - one) < whole * limits(x)[1]:
-        _whole_power_row(x, top, gamma, np.int64(whole), out)
+    elif whole_order(one / e, x) > 0:
+        _whole_power_row(x, top, gamma, whole_order(one / e, x), out)
     else:
         _general_row(x, top, gamma, e, out)
 
