@@ -191,9 +191,10 @@ def entmax(x, gamma, alpha, out, start, stop):
     work = x[0].copy()
     spare = x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            entmax_row(row, top, gamma[r], alpha[r], out[r], spare)
+            entmax_row(row, top, gamma[r], alpha[r], y, spare)
 
 
 @kernel

@@ -93,9 +93,10 @@ def normmax_row(x, top, gamma, p, out, z):
 def normmax(x, gamma, p, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            normmax_row(row, top, gamma[r], p[r], out[r], z)
+            normmax_row(row, top, gamma[r], p[r], y, z)
 
 
 @kernel
@@ -135,9 +136,10 @@ def pnormmax_row(x, top, gamma, p, out, z):
 def pnormmax(x, gamma, p, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            pnormmax_row(row, top, gamma[r], p[r], out[r], z)
+            pnormmax_row(row, top, gamma[r], p[r], y, z)
 
 
 @kernel

@@ -8,7 +8,7 @@ Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; docs/theo
 import numpy as np
 
 from ._jit import exact, kernel
-from .rows import enter, kth_largest, limits, normalise, row_sum
+from .rows import BLOCK, compensated, enter, kth_largest, limits, normalise, row_sum
 from .softmax import weighted_jacobian_row
 from .threshold import MAX_STEPS, middle, onward, safeguarded
 
@@ -42,20 +42,66 @@ def complete(out):
             return
 
 
-# From this length on the sum in the search may miss 1 by more than a few units of the last place.
-_LONG = 4096
-
-
 @kernel
-def _excess(x, top, inverse, t):
-    """(sum of [z - t]_+ less 1, how many entries are above t)."""
+def _above(x, top, inverse, t, start, stop):
+    """(sum of [z - t]_+, how many entries are above t) from start to stop."""
     zero = x.dtype.type(0)
     total, support = zero, 0
-    for i in range(x.size):
+    for i in range(np.uintp(start), np.uintp(stop)):  # a signed index might count from the end
         d = (x[i] - top) * inverse - t
         total += d if d > zero else zero
         support += d > zero
-    return total - x.dtype.type(1), support
+    return total, support
+
+
+@exact
+def _excess(x, top, inverse, t):
+    """:func:`_above` with the sum less 1, by compensated blocks."""
+    total, lost, support = -x.dtype.type(1), x.dtype.type(0), 0
+    for start in range(0, x.size, BLOCK):
+        part, count = _above(x, top, inverse, t, start, min(start + BLOCK, x.size))
+        total, lost = compensated(total, lost, part)
+        support += count
+    return total, support
+
+
+@exact
+def _threshold(x, top, inverse, t, support):
+    """(t, step, support) with the root at ``t + step``, from t left of it; ``support`` is 0 or that of the root.
+
+    A step from the left that keeps the support is exact, because the sum was linear on its way.
+    """
+    low, last = t, False
+    while True:
+        excess, above = _excess(x, top, inverse, t)
+        step = excess / x.dtype.type(above)
+        if above == support or last:
+            return t, step, above
+        support = above if excess >= x.dtype.type(0) else 0
+        low, following = onward(low, t, excess, step, x)
+        if following == t:
+            return t, step, above
+        t, last = following, following == low
+
+
+# From this length on entries are worth looking for before they are summed.
+_LONG = 16384
+_STRIDE = 512
+
+
+@kernel
+def _survivors(x, top, inverse, t, out):
+    """Write the few z above t to the front of ``out``, return how many; 0 if they are not few."""
+    count = 0
+    for start in range(0, x.size, _STRIDE):
+        stop = min(start + _STRIDE, x.size)
+        if _above(x, top, inverse, t, start, stop)[1] > 0:
+            for i in range(start, stop):
+                out[count] = (x[i] - top) * inverse
+                count += out[count] > t
+            if count > x.size // 8:
+                return 0
+    return count
 
 
 @exact
@@ -68,33 +114,33 @@ def _above_threshold(x, top, inverse, t, step, out):
 
 
 @kernel
+def _head_start(x, top, inverse, out):
+    """(a point at or left of the threshold, how many entries are above it) by the way of the few that may be."""
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    few = _survivors(x, top, inverse, -one, out)
+    if few == 0:
+        return -one, 0
+    t, step, support = _threshold(out[:few], zero, one, -one, 0)
+    return t + step, support
+
+
+@kernel
 def sparsemax_row(x, top, gamma, out):
     one = x.dtype.type(1)
     inverse = one / gamma
-    low, t = -one, -one
-    while True:
-        excess, support = _excess(x, top, inverse, t)
-        step = excess / x.dtype.type(support)
-        low, following = onward(low, t, excess, step, x)
-        if following == t:
-            break
-        t = following
-        if t == low:
-            excess, support = _excess(x, top, inverse, t)
-            step = excess / x.dtype.type(support)
-            break
+    t, support = _head_start(x, top, inverse, out) if x.size > _LONG else (-one, 0)
+    t, step, _ = _threshold(x, top, inverse, t, support)
     _above_threshold(x, top, inverse, t, step, out)
-    if x.size > _LONG:
-        complete(out)
 
 
 @kernel
 def sparsemax(x, gamma, out, start, stop):
     work = x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            sparsemax_row(row, top, gamma[r], out[r])
+            sparsemax_row(row, top, gamma[r], y)
 
 
 @kernel
@@ -187,9 +233,10 @@ def budgetmax_row(x, top, gamma, upper, total, out, z):
 def budgetmax(x, gamma, upper, total, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            budgetmax_row(row, top, gamma[r], upper[r % upper.shape[0]], total[r], out[r], z)
+            budgetmax_row(row, top, gamma[r], upper[r % upper.shape[0]], total[r], y, z)
 
 
 @kernel
@@ -233,7 +280,8 @@ def topkmax(x, k, temperature, out, start, stop):
     tiny, eps, huge, void = limits(x)
     for r in range(start, stop):
         temperature[r] = one
-        row, _, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, _, live = enter(x[r], y, work)
         if live:
             count, widest = 0, zero
             for i in range(row.size):
@@ -248,5 +296,5 @@ def topkmax(x, k, temperature, out, start, stop):
                 factor = one / (eps * eps * eps)
             for i in range(row.size):
                 z[i] = row[i] * factor
-            found = topkmax_row(z, min(np.int64(k[r]), count), out[r])
+            found = topkmax_row(z, min(np.int64(k[r]), count), y)
             temperature[r] = min(found, huge * min(factor, one)) / factor
