@@ -52,7 +52,8 @@ def norm_threshold(x, top, scale, exponent):
     while True:
         f, s = _sums(x, top, scale, t, exponent)
         excess = f - one
-        step = (f - f ** (one - one / x.dtype.type(exponent))) / s
+        root = np.sqrt(f) if exponent == 2 else f ** (one - one / x.dtype.type(exponent))
+        step = (f - root) / s
         if size * (excess * excess) <= eps:
             return t + step
         low, following = onward(low, t, excess, step, x)

@@ -128,7 +128,7 @@ def pnormmax_row(x, top, gamma, p, out, z):
             break
         t = following
     # As in entmax above 2: for p > 2 weights near zero move by far more than an ulp, so blend two neighbours.
-    share = min(max((above - one) / (above - below), zero), one) if above > below else zero
+    share = min(max((above - one) / (above - below), zero), one) if above > below and p > two else zero
     _blended_powers(z, low, high, share, q, out)
 
 

@@ -78,8 +78,8 @@ def _extent(x):
 
 @exact
 def _kth64(x, k):
-    low, high = -_MAGNITUDE_64, _MAGNITUDE_64
-    while low < high:
+    low, high, count = -_MAGNITUDE_64, _MAGNITUDE_64, 0
+    while low < high and count != k:
         middle = (low | high) - ((low ^ high) >> 1)
         count = 0
         for i in range(x.size):
@@ -89,13 +89,18 @@ def _kth64(x, k):
             low = middle
         else:
             high = middle - 1
-    return np.int64(low ^ ((low >> 63) & _MAGNITUDE_64)).view(np.float64)
+    least = _MAGNITUDE_64
+    for i in range(x.size):
+        bits = np.float64(x[i]).view(np.int64)
+        v = bits ^ ((bits >> 63) & _MAGNITUDE_64)
+        least = min(least, v if v >= low else _MAGNITUDE_64)
+    return np.int64(least ^ ((least >> 63) & _MAGNITUDE_64)).view(np.float64)
 
 
 @exact
 def _kth32(x, k):
-    low, high = np.int64(-_MAGNITUDE_32), np.int64(_MAGNITUDE_32)
-    while low < high:
+    low, high, count = np.int64(-_MAGNITUDE_32), np.int64(_MAGNITUDE_32), 0
+    while low < high and count != k:
         middle = (low | high) - ((low ^ high) >> 1)
         count = 0
         for i in range(x.size):
@@ -105,12 +110,19 @@ def _kth32(x, k):
             low = middle
         else:
             high = middle - 1
-    low = np.int32(low)
-    return np.int32(low ^ ((low >> np.int32(31)) & _MAGNITUDE_32)).view(np.float32)
+    least = _MAGNITUDE_32
+    for i in range(x.size):
+        bits = np.float32(x[i]).view(np.int32)
+        v = np.int32(bits ^ ((bits >> np.int32(31)) & _MAGNITUDE_32))
+        least = min(least, v if v >= np.int32(low) else _MAGNITUDE_32)
+    return np.int32(least ^ ((least >> np.int32(31)) & _MAGNITUDE_32)).view(np.float32)
 
 
 def kth_largest(x, k):
-    """The k-th largest entry (k from 1) of a row without NaN, by bisection of its bits: at most 64 passes, no sort."""
+    """The k-th largest entry (k from 1) of a row without NaN, without a sort.
+
+    Its bits are bisected until just k entries are left or all bits are known: at most 65 passes.
+    """
     return _kth32(x, k) if x.dtype == np.float32 else _kth64(x, k)
 
 
@@ -197,7 +209,7 @@ def enter(x, out, work):
     return work, high, True
 
 
-@kernel
+@exact
 def scale(row, top, gamma, z):
     """Write ``z = (row - top) / gamma``, -inf where masked; return (live entries, least z of them, where row is top).
 

@@ -8,7 +8,7 @@ Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; docs/theo
 import numpy as np
 
 from ._jit import exact, kernel
-from .rows import BLOCK, compensated, enter, kth_largest, limits, normalise, row_sum
+from .rows import BLOCK, compensated, enter, extent, kth_largest, limits, normalise, row_sum
 from .softmax import weighted_jacobian_row
 from .threshold import MAX_STEPS, middle, onward, safeguarded
 
@@ -46,12 +46,12 @@ def complete(out):
 def _above(x, top, inverse, t, start, stop):
     """(sum of [z - t]_+, how many entries are above t) from start to stop."""
     zero = x.dtype.type(0)
-    total, support = zero, 0
+    total, support = zero, np.int32(0)
     for i in range(np.uintp(start), np.uintp(stop)):  # a signed index might count from the end
         d = (x[i] - top) * inverse - t
         total += d if d > zero else zero
-        support += d > zero
-    return total, support
+        support = np.int32(support + np.int32(d > zero))
+    return total, np.int64(support)
 
 
 @exact
@@ -212,9 +212,9 @@ def budgetmax_row(x, top, gamma, upper, total, out, z):
     """
     one, zero = x.dtype.type(1), x.dtype.type(0)
     tiny, eps, huge, void = limits(x)
-    least = top
     for i in range(x.size):
-        least = min(least, x[i]) if x[i] > void else least
+        z[i] = x[i] if x[i] > void else top
+    least = extent(z)[1]
     low = max(least - max(gamma * total, abs(least) * (eps + eps), tiny), -huge)
     low, high = _shrink_bracket(x, gamma, upper, total, low, top)
     inverse = one / gamma
@@ -259,11 +259,13 @@ def topkmax_row(z, k, out):
     one, zero = z.dtype.type(1), z.dtype.type(0)
     void = limits(z)[3]
     v = kth_largest(z, k)
-    rest, kept, following = zero, 0, void
+    rest, kept = zero, 0
     for i in range(z.size):
         rest += z[i] - v if z[i] > v else zero
         kept += np.int64(z[i] >= v)
-        following = max(following, z[i]) if z[i] < v else following
+    for i in range(z.size):
+        out[i] = z[i] if z[i] < v else void
+    following = extent(out)[0]
     count = z.dtype.type(kept)
     half_gap = (v - following) / (one + one) if following > void else rest / count
     temperature = rest + count * half_gap if rest + half_gap > zero else one
@@ -276,18 +278,18 @@ def topkmax_row(z, k, out):
 @kernel
 def topkmax(x, k, temperature, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
-    one, zero = x.dtype.type(1), x.dtype.type(0)
+    one = x.dtype.type(1)
     tiny, eps, huge, void = limits(x)
     for r in range(start, stop):
         temperature[r] = one
         y = out[r]
-        row, _, live = enter(x[r], y, work)
+        row, top, live = enter(x[r], y, work)
         if live:
-            count, widest = 0, zero
+            count = 0
             for i in range(row.size):
-                if row[i] > void:
-                    count += 1
-                    widest = max(widest, abs(row[i]))
+                count += np.int64(row[i] > void)
+                z[i] = row[i] if row[i] > void else top
+            widest = max(abs(top), abs(extent(z)[1]))
             # The weights ignore the scale of the scores: move it where differences would overflow or underflow.
             factor = one
             if not widest < huge * eps:
