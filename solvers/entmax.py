@@ -45,7 +45,10 @@ def _sums(x, top, scale, t, exponent):
 
 @kernel
 def norm_threshold(x, top, scale, exponent):
-    """t with ``sum [scale (x - top) - t]_+^exponent = 1`` for a whole exponent >= 2: Newton on the norm, from -1."""
+    """t with ``sum [scale (x - top) - t]_+^exponent = 1``, the exponent whole and >= 2: Newton on the norm, from -1.
+
+    For exponent 1, where the sum has kinks, t may stop left of it. docs/theory.md bounds what the last step leaves.
+    """
     one = x.dtype.type(1)
     size, eps = x.dtype.type(x.size), limits(x)[1]
     low, t = -one, -one
@@ -101,12 +104,11 @@ def _left_of_root(x, top, gamma, e):
 @kernel
 def _general_row(x, top, gamma, e, out):
     """Any alpha in (0, 2]: Newton from the left in u."""
-    one = x.dtype.type(1)
+    one, size = x.dtype.type(1), x.dtype.type(x.size)
     _, eps, huge, _ = limits(x)
-    size = x.dtype.type(x.size)
     inverse, exponent = one / gamma, one / e
     order = min(abs(exponent), one + one)
-    low = u = _left_of_root(x, top, gamma, e)
+    low, u = one - one, _left_of_root(x, top, gamma, e)
     for _ in range(MAX_STEPS):
         f, s = _power_sums(x, top, inverse, e, u)
         step = -f * np.expm1(-e * np.log(f)) / (e * s)
