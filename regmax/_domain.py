@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CappedSimplex", "Simplex"]
+__all__ = ["CappedSimplex", "Simplex", "room_for_one"]
 
 Array = NDArray[Any]
 
@@ -105,3 +105,8 @@ class CappedSimplex(Simplex):
         held = [y[~live] == 0] if not live.all() else []
         upper = np.minimum(np.broadcast_to(self.upper, (1, live.size))[0], self.total[0])
         return [y >= 0, y <= upper, y.sum() == self.total[0], *held]
+
+
+def room_for_one(upper: Any, total: Any) -> bool:
+    """Whether any one entry could take everything, which spares a look at the caps of every row."""
+    return isinstance(upper, float | int) and isinstance(total, float | int) and upper >= total

@@ -6,6 +6,7 @@ behind the batch).
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import Field, field
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from ._rows import Rows
 
 __all__ = ["Parameter", "Rule", "check", "parameter", "spread", "sum_to_shape"]
+
+_TINY = {np.dtype(t): np.finfo(t).tiny for t in (np.float32, np.float64)}
 
 #: What users may pass: a number, or an array of numbers.
 Parameter = float | NDArray[Any]
@@ -73,7 +76,8 @@ def check(owner: str, declared: Field[Any], value: Any) -> Any:
         return bool(value)
     if value is None and declared.metadata["optional"]:
         return None
-    if type(value) is float and kind != "edge" and kind != "rank" and rule.holds(value):
+    plain = type(value) is float or (type(value) is int and abs(value) <= 2**53)
+    if plain and kind != "edge" and kind != "rank" and rule.holds(value):
         return value
     array = _as_parameter(owner, name, value)
     if array.ndim == 0 and kind in ("edge", "rank"):
@@ -106,12 +110,20 @@ def spread(owner: str, declared: Field[Any], value: Any, batch: Rows) -> NDArray
 
     Numbers that float32 cannot tell from forbidden ones are refused; gamma is raised to the smallest normal number.
     """
-    with np.errstate(over="ignore"):
+    narrow = batch.data.dtype == np.float32
+    with np.errstate(over="ignore") if narrow else nullcontext():
         array = _spread(owner, declared, value, batch)
     if declared.name == "gamma":
-        array = np.maximum(array, np.finfo(array.dtype).tiny)
-    if array.dtype == np.float32 and not np.all(declared.metadata["rule"].holds(array)):
+        array = np.maximum(array, _TINY[array.dtype])
+    if narrow and array.dtype == np.float32 and not np.all(declared.metadata["rule"].holds(array)):
         raise ValueError(f"{owner}: {declared.name} must {declared.metadata['rule'].words} in float32, got {value}")
+    return array
+
+
+def _filled(shape: int | tuple[int, int], value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """np.full in half the time."""
+    array = np.empty(shape, dtype)
+    array.fill(value)
     return array
 
 
@@ -126,11 +138,11 @@ def _spread(owner: str, declared: Field[Any], value: Any, batch: Rows) -> NDArra
         return np.empty((1, 0), dtype)
     if kind == "row":
         if not isinstance(value, np.ndarray):
-            return np.full(rows, value, dtype)
+            return _filled(rows, value, dtype)
         return np.ascontiguousarray(_broadcast(owner, name, value, batch.batch_shape, "the batch").reshape(rows), dtype)
     if kind == "item":
         if not isinstance(value, np.ndarray):
-            return np.full((1, n), value, dtype)
+            return _filled((1, n), value, dtype)
         whole = np.moveaxis(_broadcast(owner, name, value, batch.shape, "x"), batch.axis, -1)
         return np.ascontiguousarray(whole.reshape(rows, n), dtype)
     length = _length(kind, n)

@@ -11,7 +11,7 @@ from numba.extending import overload
 
 from ._jit import exact
 
-__all__ = ["exp", "log", "log1p", "power", "power_near_one"]
+__all__ = ["exp", "log", "power", "power_near_one", "whole_power"]
 
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LN2_HIGH_32, _LN2_LOW_32 = np.float32(6.93359375e-01), np.float32(-2.12194440e-4)
@@ -27,20 +27,21 @@ def _exp64(v):
     w = max(v, -708.0)
     k = np.floor(w * _LOG2_E + 0.5)
     r = (w - k * _LN2_HIGH) - k * _LN2_LOW
-    p = 1.0 / 6227020800.0
-    p = p * r + 1.0 / 479001600.0
-    p = p * r + 1.0 / 39916800.0
-    p = p * r + 1.0 / 3628800.0
-    p = p * r + 1.0 / 362880.0
-    p = p * r + 1.0 / 40320.0
-    p = p * r + 1.0 / 5040.0
-    p = p * r + 1.0 / 720.0
-    p = p * r + 1.0 / 120.0
-    p = p * r + 1.0 / 24.0
-    p = p * r + 1.0 / 6.0
-    p = p * r + 0.5
+    q = r * r
+    odd = 1.0 / 6227020800.0
+    odd = odd * q + 1.0 / 39916800.0
+    odd = odd * q + 1.0 / 362880.0
+    odd = odd * q + 1.0 / 5040.0
+    odd = odd * q + 1.0 / 120.0
+    odd = odd * q + 1.0 / 6.0
+    even = 1.0 / 479001600.0
+    even = even * q + 1.0 / 3628800.0
+    even = even * q + 1.0 / 40320.0
+    even = even * q + 1.0 / 720.0
+    even = even * q + 1.0 / 24.0
+    even = even * q + 0.5
     scale = np.int64((np.int64(k) + 1023) << 52).view(np.float64)
-    return scale * (p * (r * r) + r + 1.0) if v >= -708.0 else 0.0
+    return scale * ((odd * r + even) * q + r + 1.0) if v >= -708.0 else 0.0
 
 
 @exact
@@ -69,18 +70,19 @@ def _log64(v):
     e = e if low else e + 1
     s = (m - 1.0) / (m + 1.0)
     q = s * s
-    p = 1.0 / 21.0
-    p = p * q + 1.0 / 19.0
-    p = p * q + 1.0 / 17.0
-    p = p * q + 1.0 / 15.0
-    p = p * q + 1.0 / 13.0
-    p = p * q + 1.0 / 11.0
-    p = p * q + 1.0 / 9.0
-    p = p * q + 1.0 / 7.0
-    p = p * q + 1.0 / 5.0
-    p = p * q + 1.0 / 3.0
+    qq = q * q
+    odd = 1.0 / 21.0
+    odd = odd * qq + 1.0 / 17.0
+    odd = odd * qq + 1.0 / 13.0
+    odd = odd * qq + 1.0 / 9.0
+    odd = odd * qq + 1.0 / 5.0
+    even = 1.0 / 19.0
+    even = even * qq + 1.0 / 15.0
+    even = even * qq + 1.0 / 11.0
+    even = even * qq + 1.0 / 7.0
+    even = even * qq + 1.0 / 3.0
     k = np.float64(e)
-    return k * _LN2_HIGH + (k * _LN2_LOW + (2.0 * s + 2.0 * s * q * p))
+    return k * _LN2_HIGH + (k * _LN2_LOW + (2.0 * s + 2.0 * s * q * (odd * q + even)))
 
 
 @exact
@@ -124,20 +126,28 @@ def _log(v):
 
 
 @exact
-def log1p(w, one):
-    """``log(1 + w)`` for ``w > -1``, accurate near 0: the rounding of ``1 + w`` is put back. ``one`` sets the dtype."""
-    d = one + w
-    return log(d) + (w - (d - one)) / d
-
-
-@exact
 def power(d, exponent, tiny):
     """``d ** exponent``; 0 for ``d <= tiny``, the smallest normal number of the dtype."""
-    return exp(exponent * log(d if d > tiny else tiny)) if d > tiny else tiny - tiny
+    v = exp(exponent * log(max(d, tiny)))
+    return v if d > tiny else tiny - tiny
 
 
 @exact
 def power_near_one(w, exponent, one):
-    """``[1 + w]_+ ** exponent`` for ``exponent != 0`` and finite ``w``, accurate for ``w`` near 0."""
-    v = exp(exponent * log1p(w if w > -one else one, one))
-    return v if w > -one else one - one
+    """(``[1 + w]_+ ** exponent``, the same over ``1 + w``) for finite ``w``, accurate near 0, and ``exponent != 0``.
+
+    To the logarithm of the rounded ``1 + w`` goes what the rounding lost. ``one`` sets the dtype.
+    """
+    d = one + w if w > -one else one
+    inverse = one / d
+    v = exp(exponent * (log(d) + (w - (d - one)) * inverse)) if w > -one else one - one
+    return v, v * inverse
+
+
+@exact
+def whole_power(d, exponent, one):
+    """``d ** exponent`` for a whole exponent from 0 to 15, without a branch or a loop that would keep it scalar."""
+    square = d * d
+    fourth = square * square
+    low = (d if exponent & 1 else one) * (square if exponent & 2 else one)
+    return low * ((fourth if exponent & 4 else one) * (fourth * fourth if exponent & 8 else one))

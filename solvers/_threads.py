@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 __all__ = ["get_num_threads", "run", "set_num_threads"]
 
 _BLOCK = 1 << 20  # elements per block: a signal such as Ctrl-C is seen between blocks
+_BLOCKS_PER_THREAD = 4  # so that none waits long for the slowest
 _WORTH_A_THREAD = 1 << 15  # elements below which handing work over costs more than it saves
 
 _lock = threading.Lock()
@@ -100,11 +101,13 @@ def _read_only(array):
 
 
 def _blocks(rows: int, width: int, threads: int) -> list[tuple[int, int]]:
-    step = max(1, min(-(-rows // threads), _BLOCK // width))
+    parts = _BLOCKS_PER_THREAD * threads if threads > 1 else 1
+    step = max(1, min(-(-rows // parts), _BLOCK // width))
     return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
 def _run_on_pool(driver, arguments, blocks, threads: int) -> None:
+    """The calling thread and ``threads - 1`` of the pool."""
     remaining = iter(blocks)  # shared: every thread takes the next one
     stopped = threading.Event()
 
@@ -115,9 +118,11 @@ def _run_on_pool(driver, arguments, blocks, threads: int) -> None:
             driver(*arguments, start, stop)
 
     pool = _pool()
+    helpers = [pool.submit(work) for _ in range(threads - 1)]
     try:
-        for future in [pool.submit(work) for _ in range(threads)]:
-            future.result()
+        work()
+        for helper in helpers:
+            helper.result()
     except BaseException:
         stopped.set()
         raise
@@ -130,8 +135,9 @@ def run(driver, inputs, *outputs) -> None:
     """
     rows, width = outputs[-1].shape
     arguments = (*map(_read_only, inputs), *outputs)
-    threads = min(get_num_threads(), rows, rows * width // _WORTH_A_THREAD)
-    blocks = _blocks(rows, width, max(threads, 1))
+    useful = min(rows, rows * width // _WORTH_A_THREAD)
+    threads = min(get_num_threads(), useful) if useful > 1 else 1
+    blocks = _blocks(rows, width, threads)
     if threads > 1:
         _run_on_pool(driver, arguments, blocks, threads)
         return

@@ -9,56 +9,57 @@ Sources: Peters, Niculae & Martins 2019; Blondel, Martins & Niculae 2020 for the
 
 import numpy as np
 
-from ._elementary import power, power_near_one
+from ._elementary import power, power_near_one, whole_power
 from ._jit import kernel
-from .rows import enter, limits, normalise, row_sum
+from .rows import enter, limits, normalise
 from .simplex import sparsemax_row
 from .softmax import softmax_row, weighted_jacobian_row
 from .threshold import MAX_STEPS, onward, safeguarded
 
-__all__ = ["entmax", "entmax_jacobian", "entmax_row", "norm_threshold", "relative_powers"]
+__all__ = ["entmax", "entmax_jacobian", "entmax_row", "norm_threshold", "relative_powers", "whole_order"]
 
 _MAX_POWER = 8
 
 
 @kernel
+def whole_order(order, x):
+    """The whole number from 2 to 8 that ``order`` is but for rounding, else 0; x is any row of its dtype."""
+    whole = np.rint(order)
+    if 2 <= whole <= _MAX_POWER and abs(order - whole) <= whole * whole * limits(x)[1]:
+        return np.int64(whole)
+    return 0
+
+
+@kernel
 def _sums(x, top, scale, t, exponent):
-    """(sum d^exponent, sum d^(exponent-1)) over ``d = [scale (x - top) - t]_+``, for a whole exponent >= 2."""
-    zero = x.dtype.type(0)
+    """(sum d^exponent, sum d^(exponent-1) over d > 0), ``d = [scale (x - top) - t]_+``, for a whole exponent >= 1."""
+    one, zero = x.dtype.type(1), x.dtype.type(0)
     f, s = zero, zero
     for i in range(x.size):
-        d = (x[i] - top) * scale - t
-        d = d if d > zero else zero
-        p = d
-        for _ in range(exponent - 2):
-            p *= d
+        d = max((x[i] - top) * scale - t, zero)
+        p = whole_power(d, exponent - 1, one) if d > zero else zero
         s += p
         f += p * d
     return f, s
 
 
 @kernel
-def _squares(x, top, scale, t):
-    """:func:`_sums` for exponent 2, which the compiler then turns into vector instructions."""
-    zero = x.dtype.type(0)
-    f, s = zero, zero
-    for i in range(x.size):
-        d = (x[i] - top) * scale - t
-        d = d if d > zero else zero
-        s += d
-        f += d * d
-    return f, s
-
-
-@kernel
 def norm_threshold(x, top, scale, exponent):
-    """t with ``sum [scale (x - top) - t]_+^exponent = 1`` for a whole exponent >= 2: Newton on the norm, from -1."""
+    """t with ``sum [scale (x - top) - t]_+^exponent = 1``, the exponent whole and >= 2: Newton on the norm, from -1.
+
+    For exponent 1, where the sum has kinks, t may stop left of it. docs/theory.md bounds what the last step leaves.
+    """
     one = x.dtype.type(1)
+    size, eps = x.dtype.type(x.size), limits(x)[1]
     low, t = -one, -one
     while True:
-        f, s = _squares(x, top, scale, t) if exponent == 2 else _sums(x, top, scale, t, exponent)
-        step = (f - f ** (one - one / x.dtype.type(exponent))) / s
-        low, following = onward(low, t, f - one, step, x)
+        f, s = _sums(x, top, scale, t, exponent)
+        excess = f - one
+        root = np.sqrt(f) if exponent == 2 else f ** (one - one / x.dtype.type(exponent))
+        step = (f - root) / s
+        if size * (excess * excess) <= eps:
+            return t + step
+        low, following = onward(low, t, excess, step, x)
         if following == t or following == low:
             return following
         t = following
@@ -71,45 +72,56 @@ def _whole_power_row(x, top, gamma, exponent, out):
     scale = one / (x.dtype.type(exponent) * gamma)
     t = norm_threshold(x, top, scale, exponent)
     for i in range(x.size):
-        d = (x[i] - top) * scale - t
-        d = d if d > zero else zero
-        p = d
-        for _ in range(exponent - 1):
-            p *= d
-        out[i] = p
+        out[i] = whole_power(max((x[i] - top) * scale - t, zero), exponent, one)
     normalise(out)
 
 
 @kernel
-def _weights(x, top, inverse, e, u, out, slopes):
-    """Write ``y_i(u)`` and its slopes, and return (sum y_i, sum y_i / d_i) with ``d_i = 1 + e (z_i - u)``."""
+def _power_sums(x, top, inverse, e, u):
+    """(sum y_i(u), sum y_i / d_i) with ``d_i = 1 + e (z_i - u)``."""
     one, zero = x.dtype.type(1), x.dtype.type(0)
-    huge = limits(x)[2]
-    exponent = one / e
+    exponent, huge = one / e, limits(x)[2]
+    f, s = zero, zero
     for i in range(x.size):
         w = min(max(e * ((x[i] - top) * inverse - u), -one), huge)
-        out[i] = power_near_one(w, exponent, one)
-        slopes[i] = out[i] / (one + w) if out[i] > zero else zero
-    return row_sum(out), row_sum(slopes)
+        y, slope = power_near_one(w, exponent, one)
+        f += y
+        s += slope
+    return f, s
 
 
 @kernel
-def _general_row(x, top, gamma, e, out, work):
-    """Any alpha in (0, 2]: Newton from the left in u."""
+def _left_of_root(x, top, gamma, e):
+    """A start for Newton's method in u: y falls as e grows, so the root for a larger e lies left of that for e."""
     one, zero = x.dtype.type(1), x.dtype.type(0)
-    eps = limits(x)[1]
-    inverse = one / gamma
-    low, u = zero, zero
+    if e < zero:
+        return zero
+    whole = min(np.floor(one / e), x.dtype.type(_MAX_POWER))
+    t = norm_threshold(x, top, one / (whole * gamma), np.int64(whole))
+    return whole * (t + one)
+
+
+@kernel
+def _general_row(x, top, gamma, e, out):
+    """Any alpha in (0, 2]: Newton from the left in u."""
+    one, size = x.dtype.type(1), x.dtype.type(x.size)
+    _, eps, huge, _ = limits(x)
+    inverse, exponent = one / gamma, one / e
+    order = min(abs(exponent), one + one)
+    low, u = one - one, _left_of_root(x, top, gamma, e)
     for _ in range(MAX_STEPS):
-        f, s = _weights(x, top, inverse, e, u, out, work)
+        f, s = _power_sums(x, top, inverse, e, u)
         step = -f * np.expm1(-e * np.log(f)) / (e * s)
-        low, following = onward(low, u, f - one, step if step > eps else zero, x)
-        if following == u:
+        if size * abs(step) ** order <= eps:
+            u += step
+            break
+        low, following = onward(low, u, f - one, step, x)
+        if following == u or following == low:
+            u = following
             break
         u = following
-        if u == low:
-            _weights(x, top, inverse, e, u, out, work)
-            break
+    for i in range(x.size):
+        out[i] = power_near_one(min(max(e * ((x[i] - top) * inverse - u), -one), huge), exponent, one)[0]
     normalise(out)
 
 
@@ -122,7 +134,7 @@ def _root_sums(z, t, exponent, tiny):
         d = z[i] - t
         y = power(d, exponent, tiny)
         f += y
-        s += y / d if d > tiny else zero
+        s += y / max(d, tiny)
     return f, s
 
 
@@ -165,17 +177,16 @@ def _bracketed_row(x, top, gamma, e, out, z):
 def entmax_row(x, top, gamma, alpha, out, work):
     one = x.dtype.type(1)
     e = alpha - one
-    whole = np.rint(one / e) if e != one - one else one
     if alpha == one:
         softmax_row(x, top, gamma, out)
     elif e == one:
         sparsemax_row(x, top, gamma, out)
     elif e > one:
         _bracketed_row(x, top, gamma, e, out, work)
-    elif 2 <= whole <= _MAX_POWER and abs(e * whole - one) < whole * limits(x)[1]:
-        _whole_power_row(x, top, gamma, np.int64(whole), out)
+    elif whole_order(one / e, x) > 0:
+        _whole_power_row(x, top, gamma, whole_order(one / e, x), out)
     else:
-        _general_row(x, top, gamma, e, out, work)
+        _general_row(x, top, gamma, e, out)
 
 
 @kernel
@@ -183,9 +194,10 @@ def entmax(x, gamma, alpha, out, start, stop):
     work = x[0].copy()
     spare = x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            entmax_row(row, top, gamma[r], alpha[r], out[r], spare)
+            entmax_row(row, top, gamma[r], alpha[r], y, spare)
 
 
 @kernel

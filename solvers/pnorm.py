@@ -6,9 +6,9 @@ Both weights are ``d^(q-1) / sum d^(q-1)`` with ``d = [z - t]_+`` and z = (x - m
 Niculae 2020 for the norm; the conditions are derived in docs/theory.md.
 """
 
-from ._elementary import power
+from ._elementary import power, whole_power
 from ._jit import kernel
-from .entmax import norm_threshold, relative_powers
+from .entmax import norm_threshold, relative_powers, whole_order
 from .rows import enter, limits, normalise, row_sum, scale
 from .simplex import sparsemax_row
 from .softmax import centred
@@ -18,27 +18,53 @@ __all__ = ["normmax", "normmax_jacobian", "pnormmax", "pnormmax_jacobian"]
 
 
 @kernel
-def _power_sums(z, t, q):
-    """(sum d^(q-2), sum d^(q-1), sum d^q) over the support of ``d = [z - t]_+``."""
-    zero, one = z.dtype.type(0), z.dtype.type(1)
-    tiny = limits(z)[0]
+def _general_sums(z, t, q):
+    zero, one, tiny = z.dtype.type(0), z.dtype.type(1), limits(z)[0]
     lowest, lower, sum_q = zero, zero, zero
     for i in range(z.size):
         d = z[i] - t
         a = power(d, q - one, tiny)
+        d = max(d, tiny)
         lower += a
-        lowest += a / d if d > tiny else zero
-        sum_q += a * d if d > tiny else zero
+        lowest += a / d
+        sum_q += a * d
     return lowest, lower, sum_q
+
+
+@kernel
+def _whole_sums(z, t, q):
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    lowest, lower, sum_q = zero, zero, zero
+    for i in range(z.size):
+        d = max(z[i] - t, zero)
+        a = whole_power(d, q - 2, one) if d > zero else zero
+        lowest += a
+        lower += a * d
+        sum_q += a * d * d
+    return lowest, lower, sum_q
+
+
+@kernel
+def _power_sums(z, t, q):
+    """(sum d^(q-2), sum d^(q-1), sum d^q) over the support of ``d = [z - t]_+``."""
+    whole = whole_order(q, z)
+    return _whole_sums(z, t, whole) if whole > 0 else _general_sums(z, t, q)
 
 
 @kernel
 def _blended_powers(z, low, high, share, q, out):
     """``(1 - share) [z - low]_+^(q-1) + share [z - high]_+^(q-1)``, normalised."""
-    one, tiny = z.dtype.type(1), limits(z)[0]
-    for i in range(z.size):
-        a = power(z[i] - low, q - one, tiny)
-        out[i] = a + share * (power(z[i] - high, q - one, tiny) - a)
+    zero, one, tiny = z.dtype.type(0), z.dtype.type(1), limits(z)[0]
+    whole = whole_order(q, z)
+    if whole > 0:
+        for i in range(z.size):
+            out[i] = whole_power(max(z[i] - low, zero), whole - 1, one)
+    else:
+        for i in range(z.size):
+            out[i] = power(z[i] - low, q - one, tiny)
+    if share > zero:
+        for i in range(z.size):
+            out[i] += share * (power(z[i] - high, q - one, tiny) - out[i])
     normalise(out)
 
 
@@ -47,12 +73,13 @@ def normmax_row(x, top, gamma, p, out, z):
     one, zero = x.dtype.type(1), x.dtype.type(0)
     scale(x, top, gamma, z)
     q = p / (p - one)
-    if q == one + one:
-        t = norm_threshold(z, zero, one, 2)
+    whole = whole_order(q, x)
+    if whole > 0:
+        t = norm_threshold(z, zero, one, whole)
     else:
         low, t = -one, -one
         for _ in range(MAX_STEPS):
-            _, s, f = _power_sums(z, t, q)
+            _, s, f = _general_sums(z, t, q)
             low, following = onward(low, t, f - one, (f - f ** (one - one / q)) / s, z)
             if following == t:
                 break
@@ -66,9 +93,10 @@ def normmax_row(x, top, gamma, p, out, z):
 def normmax(x, gamma, p, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            normmax_row(row, top, gamma[r], p[r], out[r], z)
+            normmax_row(row, top, gamma[r], p[r], y, z)
 
 
 @kernel
@@ -100,7 +128,7 @@ def pnormmax_row(x, top, gamma, p, out, z):
             break
         t = following
     # As in entmax above 2: for p > 2 weights near zero move by far more than an ulp, so blend two neighbours.
-    share = min(max((above - one) / (above - below), zero), one) if above > below else zero
+    share = min(max((above - one) / (above - below), zero), one) if above > below and p > two else zero
     _blended_powers(z, low, high, share, q, out)
 
 
@@ -108,9 +136,10 @@ def pnormmax_row(x, top, gamma, p, out, z):
 def pnormmax(x, gamma, p, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            pnormmax_row(row, top, gamma[r], p[r], out[r], z)
+            pnormmax_row(row, top, gamma[r], p[r], y, z)
 
 
 @kernel

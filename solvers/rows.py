@@ -11,6 +11,7 @@ from numba.extending import overload
 from ._jit import exact, kernel
 
 __all__ = [
+    "BLOCK",
     "FLOOR",
     "compensated",
     "enter",
@@ -32,16 +33,17 @@ _LIMITS_32 = tuple(
     np.float32(v) for v in (*(getattr(np.finfo(np.float32), n) for n in ("tiny", "eps", "max")), -np.inf)
 )
 _MAGNITUDE_64, _MAGNITUDE_32 = 0x7FFFFFFFFFFFFFFF, np.int32(0x7FFFFFFF)
-_BLOCK = 1024
+#: Entries that are summed before compensation.
+BLOCK = 1024
 _INFINITY_64, _INFINITY_32 = 0x7FF0000000000000, np.int32(0x7F800000)
 
 
 @exact
 def _extent64(x):
-    read = x.view(np.int64)
     high, low = -_MAGNITUDE_64, _MAGNITUDE_64
-    for i in range(read.size):
-        v = read[i] ^ ((read[i] >> 63) & _MAGNITUDE_64)
+    for i in range(x.size):
+        bits = np.float64(x[i]).view(np.int64)
+        v = bits ^ ((bits >> 63) & _MAGNITUDE_64)
         high = max(high, v)
         low = min(low, v)
     valid = high < _INFINITY_64 and low >= -_INFINITY_64 - 1
@@ -52,10 +54,10 @@ def _extent64(x):
 
 @exact
 def _extent32(x):
-    read = x.view(np.int32)
     high, low = np.int32(-_MAGNITUDE_32), _MAGNITUDE_32
-    for i in range(read.size):
-        v = np.int32(read[i] ^ ((read[i] >> np.int32(31)) & _MAGNITUDE_32))
+    for i in range(x.size):
+        bits = np.float32(x[i]).view(np.int32)
+        v = np.int32(bits ^ ((bits >> np.int32(31)) & _MAGNITUDE_32))
         high = max(high, v)
         low = min(low, v)
     valid = high < _INFINITY_32 and low >= np.int32(-_INFINITY_32 - np.int32(1))
@@ -76,39 +78,51 @@ def _extent(x):
 
 @exact
 def _kth64(x, k):
-    read = x.view(np.int64)
-    low, high = -_MAGNITUDE_64, _MAGNITUDE_64
-    while low < high:
+    low, high, count = -_MAGNITUDE_64, _MAGNITUDE_64, 0
+    while low < high and count != k:
         middle = (low | high) - ((low ^ high) >> 1)
         count = 0
-        for i in range(read.size):
-            count += (read[i] ^ ((read[i] >> 63) & _MAGNITUDE_64)) >= middle
+        for i in range(x.size):
+            bits = np.float64(x[i]).view(np.int64)
+            count += (bits ^ ((bits >> 63) & _MAGNITUDE_64)) >= middle
         if count >= k:
             low = middle
         else:
             high = middle - 1
-    return np.int64(low ^ ((low >> 63) & _MAGNITUDE_64)).view(np.float64)
+    least = _MAGNITUDE_64
+    for i in range(x.size):
+        bits = np.float64(x[i]).view(np.int64)
+        v = bits ^ ((bits >> 63) & _MAGNITUDE_64)
+        least = min(least, v if v >= low else _MAGNITUDE_64)
+    return np.int64(least ^ ((least >> 63) & _MAGNITUDE_64)).view(np.float64)
 
 
 @exact
 def _kth32(x, k):
-    read = x.view(np.int32)
-    low, high = np.int64(-_MAGNITUDE_32), np.int64(_MAGNITUDE_32)
-    while low < high:
+    low, high, count = np.int64(-_MAGNITUDE_32), np.int64(_MAGNITUDE_32), 0
+    while low < high and count != k:
         middle = (low | high) - ((low ^ high) >> 1)
         count = 0
-        for i in range(read.size):
-            count += np.int32(read[i] ^ ((read[i] >> np.int32(31)) & _MAGNITUDE_32)) >= np.int32(middle)
+        for i in range(x.size):
+            bits = np.float32(x[i]).view(np.int32)
+            count += np.int32(bits ^ ((bits >> np.int32(31)) & _MAGNITUDE_32)) >= np.int32(middle)
         if count >= k:
             low = middle
         else:
             high = middle - 1
-    low = np.int32(low)
-    return np.int32(low ^ ((low >> np.int32(31)) & _MAGNITUDE_32)).view(np.float32)
+    least = _MAGNITUDE_32
+    for i in range(x.size):
+        bits = np.float32(x[i]).view(np.int32)
+        v = np.int32(bits ^ ((bits >> np.int32(31)) & _MAGNITUDE_32))
+        least = min(least, v if v >= np.int32(low) else _MAGNITUDE_32)
+    return np.int32(least ^ ((least >> np.int32(31)) & _MAGNITUDE_32)).view(np.float32)
 
 
 def kth_largest(x, k):
-    """The k-th largest entry (k from 1) of a row without NaN, by bisection of its bits: at most 64 passes, no sort."""
+    """The k-th largest entry (k from 1) of a row without NaN, without a sort.
+
+    Its bits are bisected until just k entries are left or all bits are known: at most 65 passes.
+    """
     return _kth32(x, k) if x.dtype == np.float32 else _kth64(x, k)
 
 
@@ -160,8 +174,8 @@ def row_sum(x):
     On its own, because a loop that also writes would add up in another order when memory lies too close.
     """
     total, lost = x.dtype.type(0), x.dtype.type(0)
-    for start in range(0, x.size, _BLOCK):
-        total, lost = compensated(total, lost, _block_sum(x[start : start + _BLOCK]))
+    for start in range(0, x.size, BLOCK):
+        total, lost = compensated(total, lost, _block_sum(x[start : start + BLOCK]))
     return total
 
 
@@ -173,7 +187,7 @@ def normalise(out):
         out[i] *= inverse
 
 
-@kernel
+@exact
 def enter(x, out, work):
     """(row, maximum, live): ``row`` is ``x``, or ``work`` with -inf at masked entries.
 
@@ -195,7 +209,7 @@ def enter(x, out, work):
     return work, high, True
 
 
-@kernel
+@exact
 def scale(row, top, gamma, z):
     """Write ``z = (row - top) / gamma``, -inf where masked; return (live entries, least z of them, where row is top).
 

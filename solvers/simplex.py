@@ -8,7 +8,7 @@ Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; docs/theo
 import numpy as np
 
 from ._jit import exact, kernel
-from .rows import enter, extent, kth_largest, limits, normalise, row_sum
+from .rows import BLOCK, compensated, enter, extent, kth_largest, limits, normalise, row_sum
 from .softmax import weighted_jacobian_row
 from .threshold import MAX_STEPS, middle, onward, safeguarded
 
@@ -52,20 +52,66 @@ def complete(out):
             return
 
 
-# From this length on the sum in the search may miss 1 by more than a few units of the last place.
-_LONG = 4096
+@kernel
+def _above(x, top, inverse, t, start, stop):
+    """(sum of [z - t]_+, how many entries are above t) from start to stop."""
+    zero = x.dtype.type(0)
+    total, support = zero, np.int32(0)
+    for i in range(np.uintp(start), np.uintp(stop)):  # a signed index might count from the end
+        d = (x[i] - top) * inverse - t
+        total += d if d > zero else zero
+        support = np.int32(support + np.int32(d > zero))
+    return total, np.int64(support)
+
+
+@exact
+def _excess(x, top, inverse, t):
+    """:func:`_above` with the sum less 1, by compensated blocks."""
+    total, lost, support = -x.dtype.type(1), x.dtype.type(0), 0
+    for start in range(0, x.size, BLOCK):
+        part, count = _above(x, top, inverse, t, start, min(start + BLOCK, x.size))
+        total, lost = compensated(total, lost, part)
+        support += count
+    return total, support
+
+
+@exact
+def _threshold(x, top, inverse, t, support):
+    """(t, step, support) with the root at ``t + step``, from t left of it; ``support`` is 0 or that of the root.
+
+    A step from the left that keeps the support is exact, because the sum was linear on its way.
+    """
+    low, last = t, False
+    while True:
+        excess, above = _excess(x, top, inverse, t)
+        step = excess / x.dtype.type(above)
+        if above == support or last:
+            return t, step, above
+        support = above if excess >= x.dtype.type(0) else 0
+        low, following = onward(low, t, excess, step, x)
+        if following == t:
+            return t, step, above
+        t, last = following, following == low
+
+
+# From this length on entries are worth looking for before they are summed.
+_LONG = 16384
+_STRIDE = 512
 
 
 @kernel
-def _excess(x, top, inverse, t):
-    """(sum of [z - t]_+ less 1, how many entries are above t)."""
-    zero = x.dtype.type(0)
-    total, support = zero, 0
-    for i in range(x.size):
-        d = (x[i] - top) * inverse - t
-        total += d if d > zero else zero
-        support += d > zero
-    return total - x.dtype.type(1), support
+def _survivors(x, top, inverse, t, out):
+    """Write the few z above t to the front of ``out``, return how many; 0 if they are not few."""
+    count = 0
+    for start in range(0, x.size, _STRIDE):
+        stop = min(start + _STRIDE, x.size)
+        if _above(x, top, inverse, t, start, stop)[1] > 0:
+            for i in range(start, stop):
+                out[count] = (x[i] - top) * inverse
+                count += out[count] > t
+            if count > x.size // 8:
+                return 0
+    return count
 
 
 @exact
@@ -78,33 +124,33 @@ def _above_threshold(x, top, inverse, t, step, out):
 
 
 @kernel
+def _head_start(x, top, inverse, out):
+    """(a point at or left of the threshold, how many entries are above it) by the way of the few that may be."""
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    few = _survivors(x, top, inverse, -one, out)
+    if few == 0:
+        return -one, 0
+    t, step, support = _threshold(out[:few], zero, one, -one, 0)
+    return t + step, support
+
+
+@kernel
 def sparsemax_row(x, top, gamma, out):
     one = x.dtype.type(1)
     inverse = one / gamma
-    low, t = -one, -one
-    while True:
-        excess, support = _excess(x, top, inverse, t)
-        step = excess / x.dtype.type(support)
-        low, following = onward(low, t, excess, step, x)
-        if following == t:
-            break
-        t = following
-        if t == low:
-            excess, support = _excess(x, top, inverse, t)
-            step = excess / x.dtype.type(support)
-            break
+    t, support = _head_start(x, top, inverse, out) if x.size > _LONG else (-one, 0)
+    t, step, _ = _threshold(x, top, inverse, t, support)
     _above_threshold(x, top, inverse, t, step, out)
-    if x.size > _LONG:
-        complete(out)
 
 
 @kernel
 def sparsemax(x, gamma, out, start, stop):
     work = x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            sparsemax_row(row, top, gamma[r], out[r])
+            sparsemax_row(row, top, gamma[r], y)
 
 
 @kernel
@@ -216,9 +262,9 @@ def budgetmax_row(x, top, gamma, upper, total, out, z):
     """
     one, zero = x.dtype.type(1), x.dtype.type(0)
     tiny, eps, huge, void = limits(x)
-    least = top
     for i in range(x.size):
-        least = min(least, x[i]) if x[i] > void else least
+        z[i] = x[i] if x[i] > void else top
+    least = extent(z)[1]
     low = max(least - max(gamma * total, abs(least) * (eps + eps), tiny), -huge)
     low, high = _shrink_bracket(x, gamma, upper, total, low, top)
     inverse = one / gamma
@@ -237,9 +283,10 @@ def budgetmax_row(x, top, gamma, upper, total, out, z):
 def budgetmax(x, gamma, upper, total, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            budgetmax_row(row, top, gamma[r], upper[r % upper.shape[0]], total[r], out[r], z)
+            budgetmax_row(row, top, gamma[r], upper[r % upper.shape[0]], total[r], y, z)
 
 
 @kernel
@@ -262,11 +309,13 @@ def topkmax_row(z, k, out):
     one, zero = z.dtype.type(1), z.dtype.type(0)
     void = limits(z)[3]
     v = kth_largest(z, k)
-    rest, kept, following = zero, 0, void
+    rest, kept = zero, 0
     for i in range(z.size):
         rest += z[i] - v if z[i] > v else zero
         kept += np.int64(z[i] >= v)
-        following = max(following, z[i]) if z[i] < v else following
+    for i in range(z.size):
+        out[i] = z[i] if z[i] < v else void
+    following = extent(out)[0]
     count = z.dtype.type(kept)
     half_gap = (v - following) / (one + one) if following > void else rest / count
     # Where the gap below underflows, its half does not separate, but any tiny temperature does.
@@ -281,17 +330,18 @@ def topkmax_row(z, k, out):
 @kernel
 def topkmax(x, k, temperature, out, start, stop):
     work, z = x[0].copy(), x[0].copy()
-    one, zero = x.dtype.type(1), x.dtype.type(0)
+    one = x.dtype.type(1)
     tiny, eps, huge, void = limits(x)
     for r in range(start, stop):
         temperature[r] = one
-        row, _, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            count, widest = 0, zero
+            count = 0
             for i in range(row.size):
-                if row[i] > void:
-                    count += 1
-                    widest = max(widest, abs(row[i]))
+                count += np.int64(row[i] > void)
+                z[i] = row[i] if row[i] > void else top
+            widest = max(abs(top), abs(extent(z)[1]))
             # The weights ignore the scale of the scores: move it where differences would overflow or underflow.
             factor = one
             if not widest < huge * eps:
@@ -300,5 +350,5 @@ def topkmax(x, k, temperature, out, start, stop):
                 factor = one / (eps * eps * eps)
             for i in range(row.size):
                 z[i] = row[i] * factor
-            found = topkmax_row(z, min(np.int64(k[r]), count), out[r])
+            found = topkmax_row(z, min(np.int64(k[r]), count), y)
             temperature[r] = min(found, huge * min(factor, one)) / factor

@@ -22,9 +22,10 @@ def softmax_row(x, top, gamma, out):
 def softmax(x, gamma, out, start, stop):
     work = x[0].copy()
     for r in range(start, stop):
-        row, top, live = enter(x[r], out[r], work)
+        y = out[r]
+        row, top, live = enter(x[r], y, work)
         if live:
-            softmax_row(row, top, gamma[r], out[r])
+            softmax_row(row, top, gamma[r], y)
 
 
 @exact

@@ -3,8 +3,8 @@
 Where Newton's method from the left cannot overshoot, only the rounding of a large sum can make it: :func:`onward`.
 
 For a decreasing function with a bracket ``low < root < high``: Newton's step where it stays inside, else the neighbour
-of the end it points beyond; and every third time a midpoint that halves exponents first and digits next, so that even a
-bracket from -1e300 to -1e-300 with a useless slope ends in about 64 of those.
+of the end it points beyond; and after some steps every third time a midpoint that halves exponents first and digits
+next, so that even a bracket from -1e300 to -1e-300 with a useless slope ends in about 64 of those.
 """
 
 import numpy as np
@@ -14,8 +14,10 @@ from .rows import limits
 
 __all__ = ["MAX_STEPS", "middle", "onward", "safeguarded"]
 
-#: A third of it halves the bracket: ten times the exponent, 53 times the digits.
-MAX_STEPS = 200
+# Newton's method alone mostly ends in fewer; a midpoint between loses the step that brings it back.
+_PATIENCE = 12
+#: A third of what follows halves the bracket: ten times the exponent, 53 times the digits.
+MAX_STEPS = _PATIENCE + 3 * 64
 
 
 @kernel
@@ -50,7 +52,7 @@ def middle(low, high, z):
 @kernel
 def safeguarded(low, high, newton, step, z):
     """The next point to try in the bracket, given Newton's proposal and how many steps were taken."""
-    if step % 3 == 2:
+    if step >= _PATIENCE and step % 3 == 2:
         return middle(low, high, z)
     eps = limits(z)[1]
     proposal = max(min(newton, high - abs(high) * eps), low + abs(low) * eps)

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regmax._domain import CappedSimplex
+from regmax._domain import CappedSimplex, room_for_one
 from regmax._parameters import NON_NEGATIVE, POSITIVE, Parameter, parameter
 from regmax._regularizer import Regularizer, Spread
 from regmax._rows import Rows
@@ -49,7 +49,8 @@ class Budgetmax(Regularizer):
     gamma: Parameter = parameter(1.0, POSITIVE)
 
     def _prepare(self, batch: Rows, p: Spread) -> None:
-        self._domain(p).require_room(self.name, batch.live)
+        if not room_for_one(self.upper, self.total):
+            self._domain(p).require_room(self.name, batch.live)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         run(solver.budgetmax, (x, p["gamma"], p["upper"], p["total"]), out)

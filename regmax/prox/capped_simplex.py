@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regmax._domain import CappedSimplex as Domain
+from regmax._domain import room_for_one
 from regmax._parameters import NON_NEGATIVE, POSITIVE, Parameter, parameter
 from regmax._parametrised import Spread
 from regmax._rows import Rows
@@ -46,7 +47,8 @@ class CappedSimplex(Proximal):
     total: Parameter = parameter(1.0, POSITIVE)
 
     def _prepare(self, batch: Rows, p: Spread) -> None:
-        Domain(p["upper"], p["total"]).require_room(self.name, batch.live)
+        if not room_for_one(self.upper, self.total):
+            Domain(p["upper"], p["total"]).require_room(self.name, batch.live)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         run(solver.budgetmax, (x, np.ones_like(p["total"]), p["upper"], p["total"]), out)
