@@ -17,7 +17,7 @@ from .simplex import complete
 __all__ = ["oscarmax", "oscarmax_jacobian", "oscarmax_subgradient", "owl", "owl_jacobian"]
 
 _CHUNK = 1 << 15  # entries whose keys are sorted at once
-_ROUGH = 16  # merges whose rounding is worth a second look at the entries
+_LONG = 4096  # merges, or weights in a sum, whose rounding is worth a second look
 
 
 @kernel
@@ -61,7 +61,7 @@ def _pooled(z, order, l1, lam, weights, n, base, values, size, reciprocal):
     blocks = pool(values[:n], size, reciprocal)
     first, ceiling = 0, limits(z)[2]
     for b in range(blocks):
-        if size[b] > _ROUGH and values[b] > -ceiling:
+        if size[b] > _LONG and values[b] > -ceiling:
             residual = z.dtype.type(0)
             for k in range(first, first + size[b]):
                 residual += _lowered(z, order, l1, lam, weights, n, base, k) - values[b]
@@ -82,7 +82,10 @@ def _relative_to_first(blocks, values):
 
 @kernel
 def _threshold(blocks, values, size):
-    """tau of the simplex projection of non-increasing blocks, the first 0: the largest (prefix sum - 1) / length."""
+    """tau of the simplex projection of non-increasing blocks, the first 0, as two numbers that are to be added.
+
+    It is the largest (prefix sum - 1) / length.
+    """
     one, zero = values.dtype.type(1), values.dtype.type(0)
     tau, total, length, support = limits(values)[3], zero, zero, zero
     for b in range(blocks):
@@ -94,7 +97,13 @@ def _threshold(blocks, values, size):
     excess = -one
     for b in range(blocks):
         excess += values.dtype.type(size[b]) * max(values[b] - tau, zero)
-    return tau + excess / support
+    return tau, excess / support
+
+
+@exact
+def _weight_above(value, tau, step):
+    """The step is below the resolution of tau but not of the weights."""
+    return (value - tau) - step
 
 
 @kernel
@@ -111,16 +120,17 @@ def oscarmax_row(z, order, n, lam, weights, out, values, size, reciprocal):
         lam = zero
     blocks = _pooled(z, order, zero, lam, weights, n, _weight(weights, n, 0), values, size, reciprocal)
     _relative_to_first(blocks, values)
-    tau = _threshold(blocks, values, size)
+    tau, step = _threshold(blocks, values, size)
     first = 0
     for b in range(blocks):
-        weight = values[b] - tau
+        weight = _weight_above(values[b], tau, step)
         if not weight > zero:
             break
         for k in range(first, first + size[b]):
             out[order[k]] = weight
         first += size[b]
-    complete(out)
+    if n > _LONG:
+        complete(out)
 
 
 @kernel
@@ -129,9 +139,10 @@ def _score_keys(x, gamma, z, keys, live, out, start, stop):
     for r in range(start, stop):
         row, top, some = enter(x[r], out[r], work)
         live[r - start] = 0
-        keys[r - start, :] = 0
-        if some:
-            live[r - start] = scale(row, top, gamma[r], z[r - start])[0]
+        if not some:
+            keys[r - start, :] = 0
+        else:
+            live[r - start] = scale(row, top, gamma[r], z[r - start])
             write_keys(z[r - start], keys[r - start])
 
 

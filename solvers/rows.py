@@ -20,6 +20,7 @@ __all__ = [
     "kth_largest",
     "limits",
     "normalise",
+    "place_of",
     "row_sum",
     "scale",
 ]
@@ -211,7 +212,7 @@ def enter(x, out, work):
 
 @exact
 def scale(row, top, gamma, z):
-    """Write ``z = (row - top) / gamma``, -inf where masked; return (live entries, least z of them, where row is top).
+    """Write ``z = (row - top) / gamma``, -inf where masked; return how many are not.
 
     Stored, because a fused multiply-add in one loop and not in another could move an entry across a threshold; and
     finite where live, even if the difference overflows.
@@ -220,11 +221,19 @@ def scale(row, top, gamma, z):
     _, _, huge, void = limits(row)
     lowest = -huge / row.dtype.type(4 * row.size)
     inverse = row.dtype.type(1) / gamma
-    count, least, peak = 0, row.dtype.type(0), 0
+    count = 0
     for i in range(row.size):
         live = row[i] > floor
-        z[i] = max((row[i] - top) * inverse, lowest) if live else void
-        least = min(least, z[i]) if live else least
-        count += np.int64(live)
-        peak = i if row[i] == top else peak
-    return count, least, peak
+        entry = max((row[i] - top) * inverse, lowest)
+        z[i] = entry if live else void
+        count += live
+    return count
+
+
+@exact
+def place_of(row, entry):
+    """Where an entry of a row first stands."""
+    i = 0
+    while row[i] != entry:
+        i += 1
+    return i

@@ -15,7 +15,7 @@ An edge of weight c_k joins k and k + 1; c_k = 0 separates them.
 import numpy as np
 
 from ._jit import exact, kernel
-from .rows import compensated, enter, extent, floor_of, limits, row_sum, scale
+from .rows import compensated, enter, extent, floor_of, limits, place_of, row_sum, scale
 from .simplex import complete
 from .threshold import onward
 
@@ -329,8 +329,8 @@ def fusedmax(x, gamma, lam, weights, out, start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
             _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
-            _, _, peak = scale(row, top, gamma[r], z)
-            fusedmax_row(z, c, peak, out[r], inside, up, up_size, low, low_size, knots)
+            scale(row, top, gamma[r], z)
+            fusedmax_row(z, c, place_of(row, top), out[r], inside, up, up_size, low, low_size, knots)
 
 
 @kernel
