@@ -52,6 +52,7 @@ def small(operator, name="noise, lam 1", shape=(3, 40)):
     ],
     ids=lambda operator: operator.name,
 )
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of other packages
 def test_the_libraries_are_asked_the_same_question(operator):
     """Each that is installed must give our answer, or the table compares apples with pears."""
     case = small(operator)

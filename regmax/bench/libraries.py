@@ -1,6 +1,7 @@
 """How each library is asked for the same answer; one that is not installed is left out and named."""
 
 import importlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -157,7 +158,7 @@ def _fused_kernel() -> Any:
 def _copt(case: Case, x: Array) -> Iterator[Contender]:
     tv_prox = importlib.import_module("copt.tv_prox")
     if (lam := _lam_of_tv(case)) is not None:
-        yield from _of_tv(case, x, "copt", lambda row: tv_prox.prox_tv1d(lam, row))
+        yield from _of_tv(case, x, "copt", lambda row: tv_prox.prox_tv1d(np.float64(lam), row))
 
 
 def _sklearn(case: Case, x: Array) -> Iterator[Contender]:
@@ -228,11 +229,13 @@ def contenders(case: Case, x: Array) -> list[Contender]:
     """regmax first, then every installed library that can answer, and the yardsticks."""
     operator = case.operator
     found = [Contender("regmax", lambda: operator(x))]
-    for ask in (ask for _, ask in LIBRARIES.values()):
-        try:
-            found += list(ask(case, x))
-        except ImportError:
-            continue
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what other packages deprecate is theirs
+        for _, ask in LIBRARIES.values():
+            try:
+                found += list(ask(case, x))
+            except ImportError:
+                continue
     return found
 
 
