@@ -158,7 +158,7 @@ def _fused_kernel() -> Any:
 def _copt(case: Case, x: Array) -> Iterator[Contender]:
     tv_prox = importlib.import_module("copt.tv_prox")
     if (lam := _lam_of_tv(case)) is not None:
-        yield from _of_tv(case, x, "copt", lambda row: tv_prox.prox_tv1d(np.float64(lam), row))
+        yield from _of_tv(case, x, "copt", lambda row: tv_prox.prox_tv1d(row, lam))
 
 
 def _sklearn(case: Case, x: Array) -> Iterator[Contender]:
