@@ -17,150 +17,10 @@ import numpy as np
 from ._jit import exact, kernel
 from .rows import compensated, enter, extent, floor_of, limits, row_sum, scale
 from .simplex import complete
+from .taut_string import solve_chain
 from .threshold import onward
 
-__all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_path"]
-
-
-@exact
-def _chord(r, first, last):
-    """(mean, range of the cumulative sums about their chord) of a piece."""
-    zero = r.dtype.type(0)
-    total, lost = zero, zero
-    for i in range(first, last):
-        total, lost = compensated(total, lost, r[i])
-    mean = total / r.dtype.type(last - first)
-    total, lost, below, above = zero, zero, zero, zero
-    for i in range(first, last):
-        total, lost = compensated(total, lost, r[i] - mean)
-        below, above = min(below, total), max(above, total)
-    return mean, above - below
-
-
-@kernel
-def _largest_useful(r, c, first, last):
-    """(bound, constant, mean): edge weights above the bound give the same prox as the bound, and swallow the data.
-
-    The string never leaves the range of the cumulative sums about their chord, so no tube wider than that matters;
-    and where every tube is wider, the answer is the mean.
-    """
-    zero = r.dtype.type(0)
-    low, high, widest, narrowest = r[first], r[first], zero, c[first]
-    for i in range(first, last):
-        low, high = min(low, r[i]), max(high, r[i])
-    for k in range(first, last - 1):
-        widest, narrowest = max(widest, c[k]), min(narrowest, c[k])
-    spread = high - low
-    if widest <= r.dtype.type(8) * spread:
-        return widest, False, zero
-    mean, reach = _chord(r, first, last)
-    return reach + reach + spread, narrowest >= reach, mean
-
-
-@kernel
-def _emit(value, length, knot, start, out, knots):
-    """Write one segment of the string; ``knot`` says which tube its right end touches. Returns where it ends."""
-    stop = start + np.int64(length)
-    for i in range(start, stop):
-        out[i] = value
-        knots[i] = value - value
-    knots[stop - 1] = knot
-    return stop
-
-
-@kernel
-def _refine(r, c, bound, knots, out, first, last):
-    """One step of iterative refinement: each segment's value becomes its mean plus the pull of its two ends.
-
-    The side of the tube that a knot touches is remembered, not read off the values: those may tie by rounding.
-    """
-    start, left = first, r.dtype.type(0)
-    while start < last:
-        value, residual, stop = out[start], -left, start
-        while True:
-            residual += r[stop] - value
-            stop += 1
-            if stop == last or knots[stop - 1] != 0:
-                break
-        left = knots[stop - 1] * min(c[stop - 1], bound) if stop < last else r.dtype.type(0)
-        residual = (residual + left) / r.dtype.type(stop - start)
-        for i in range(start, stop):
-            out[i] = value + residual
-        start = stop
-
-
-@kernel
-def _fuse_rounded(knots, out, first, last):
-    """Remove knots whose sides tie, or are in the wrong order, by rounding; returns whether there were any."""
-    found = False
-    for k in range(first, last - 1):
-        if knots[k] != 0 and not knots[k] * (out[k + 1] - out[k]) > 0:
-            knots[k] = 0
-            found = True
-    if found:
-        start = first
-        for i in range(first, last):
-            if i == last - 1 or knots[i] != 0:
-                for j in range(start, i + 1):
-                    out[j] = out[i]
-                start = i + 1
-    return found
-
-
-@kernel
-def tv_path(r, c, out, first, last, up, up_size, low, low_size, knots):
-    """``argmin_y sum (y - r)^2 / 2 + sum c_k |y_{k+1} - y_k|`` on ``first <= i < last``; the rest is room for n."""
-    one, zero = r.dtype.type(1), r.dtype.type(0)
-    bound, constant, mean = _largest_useful(r, c, first, last)
-    if constant:
-        _emit(mean, last - first, zero, first, out, knots)
-        return
-    apex = first
-    up_head, up_tail, low_head, low_tail = 0, -1, 0, -1
-    before = zero
-    for k in range(first, last):
-        after = min(c[k], bound) if k < last - 1 else zero
-        slope, size = r[k] + (after - before), one
-        while up_tail >= up_head and up[up_tail] >= slope:
-            total = size + up_size[up_tail]
-            slope += (up[up_tail] - slope) * (up_size[up_tail] / total)
-            size = total
-            up_tail -= 1
-        if up_tail < up_head:
-            while low_head <= low_tail and slope < low[low_head]:
-                length = low_size[low_head]
-                size -= length
-                slope += (slope - low[low_head]) * (length / size)
-                apex = _emit(low[low_head], length, -one, apex, out, knots)
-                low_head += 1
-        up_tail += 1
-        up[up_tail], up_size[up_tail] = slope, size
-        slope, size = r[k] - (after - before), one
-        while low_tail >= low_head and low[low_tail] <= slope:
-            total = size + low_size[low_tail]
-            slope += (low[low_tail] - slope) * (low_size[low_tail] / total)
-            size = total
-            low_tail -= 1
-        if low_tail < low_head:
-            while up_head < up_tail and slope > up[up_head]:
-                length = up_size[up_head]
-                size -= length
-                slope += (slope - up[up_head]) * (length / size)
-                apex = _emit(up[up_head], length, one, apex, out, knots)
-                up_head += 1
-        low_tail += 1
-        low[low_tail], low_size[low_tail] = slope, size
-        before = after
-    # Both hulls end in one point now, and at most one of them still bends.
-    if up_tail > up_head:
-        for s in range(up_head, up_tail + 1):
-            apex = _emit(up[s], up_size[s], one, apex, out, knots)
-    else:
-        for s in range(low_head, low_tail + 1):
-            apex = _emit(low[s], low_size[s], -one, apex, out, knots)
-    _refine(r, c, bound, knots, out, first, last)
-    while _fuse_rounded(knots, out, first, last):
-        _refine(r, c, bound, knots, out, first, last)
+__all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv"]
 
 
 @kernel
@@ -175,11 +35,14 @@ def _edges(x, lam, weights, floor, c):
 @kernel
 def tv(x, lam, weights, out, start, stop):
     """The prox of ``lam sum w_k |y_{k+1} - y_k|``, row by row; masked entries separate and stay as they are."""
-    floor = floor_of(x)
+    zero, floor = x.dtype.type(0), floor_of(x)
     n = x.shape[1]
-    c, knots = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    c = np.empty(n, x.dtype)
     up, up_size, low, low_size = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     for r in range(start, stop):
+        if weights.shape[1] == 0 and zero < lam[r] < -floor / x.dtype.type(16):
+            if solve_chain(x[r], lam[r], out[r], 0, n, up, up_size, low, low_size):
+                continue
         _edges(x[r], lam[r], weights[r % weights.shape[0]], floor, c)
         first = 0
         for i in range(n):
@@ -187,7 +50,7 @@ def tv(x, lam, weights, out, start, stop):
                 if i == first:
                     out[r, i] = x[r, i]
                 else:
-                    tv_path(x[r], c, out[r], first, i + 1, up, up_size, low, low_size, knots)
+                    solve_chain(x[r], c, out[r], first, i + 1, up, up_size, low, low_size)
                 first = i + 1
 
 
@@ -270,7 +133,7 @@ def _find_support(z, c, peak, inside):
 
 
 @kernel
-def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size, knots):
+def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size):
     """z: scores over gamma with maximum 0 at ``peak``, -inf where masked; overwritten. c: edge weights."""
     one, zero, void = z.dtype.type(1), z.dtype.type(0), limits(z)[3]
     tau = _find_support(z, c, peak, inside)
@@ -288,7 +151,7 @@ def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size, knots):
             if i == first:
                 out[i] = z[i]
             else:
-                tv_path(z, c, out, first, i + 1, up, up_size, low, low_size, knots)
+                solve_chain(z, c, out, first, i + 1, up, up_size, low, low_size)
             for j in range(first, i + 1):
                 top = max(top, out[j])
             first = i + 1
@@ -303,14 +166,14 @@ def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size, knots):
 @kernel
 def fusedmax(x, gamma, lam, weights, out, start, stop):
     floor = floor_of(x)
-    work, z, c, inside, knots = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    work, z, c, inside = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
     up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
             _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
             _, _, peak = scale(row, top, gamma[r], z)
-            fusedmax_row(z, c, peak, out[r], inside, up, up_size, low, low_size, knots)
+            fusedmax_row(z, c, peak, out[r], inside, up, up_size, low, low_size)
 
 
 @kernel
