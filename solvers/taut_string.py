@@ -21,7 +21,7 @@ from numpy import uintp as at  # Numba spends nothing on negative positions wher
 from ._jit import exact, inlined, kernel
 from .rows import floor_of, limits
 
-__all__ = ["solve_chain"]
+__all__ = ["edge", "solve_chain", "widest"]
 
 # ``_direct`` may go over settled ground: so often per entry that it settles, and this much on credit.
 _AGAIN, _CREDIT, _CREDIT_SHARE = 3, 256, 16
@@ -32,47 +32,46 @@ _ROUNDS = 32
 _TIED, _DEAD = 1, 2
 
 
-def _edge(c, k, bound):
+def edge(c, k):
     """Weight of the edge that joins k and k + 1; ``c`` is one number or an array."""
-    return min(c[k] if np.ndim(c) else c, bound)
+    return c[k] if np.ndim(c) else c
 
 
-@overload(_edge)
-def _edge_of(c, k, bound):
-    if isinstance(c, types.Array):
-        return lambda c, k, bound: min(c[at(k)], bound)
-    return lambda c, k, bound: bound
+@overload(edge)
+def _edge(c, k):
+    return (lambda c, k: c[at(k)]) if isinstance(c, types.Array) else (lambda c, k: c)
 
 
 @kernel
 def _largest(c):
-    widest = c[0]
+    top = c.dtype.type(0)
     for k in range(c.size):
-        widest = max(widest, c[k])
-    return widest
+        top = max(top, c[k])
+    return top
 
 
+def widest(c, first, last):
+    """The largest weight of the edges of ``first <= i < last``; 0 if there are none."""
+    return c[first : last - 1].max(initial=0) if np.ndim(c) else c
+
+
+@overload(widest)
 def _widest(c, first, last):
-    return c[first : last - 1].max() if np.ndim(c) else c
-
-
-@overload(_widest)
-def _widest_of(c, first, last):
     if isinstance(c, types.Array):
         return lambda c, first, last: _largest(c[first : last - 1])
     return lambda c, first, last: c
 
 
 @kernel
-def _largest_useful(r, widest, first, last):
-    """``widest``, or less: tubes wider than the cumulative sums about their chord can reach are all the same."""
+def _largest_useful(r, width, first, last):
+    """``width``, or less: tubes wider than the cumulative sums about their chord can reach are all the same."""
     low, high, length = r[first], r[first], r.dtype.type(last - first)
     for start in range(first, last, _BLOCK):
         block = r[start : min(start + _BLOCK, last)]
         for i in range(block.size):
             low, high = min(low, block[i]), max(high, block[i])
-        if (high - low) * length >= widest:
-            return widest
+        if (high - low) * length >= width:
+            return width
     return (high - low) * length
 
 
@@ -120,15 +119,15 @@ def _direct(r, c, bound, out, first, last):
     final = last - 1
     start, left, previous, status = first, zero, zero, 0
     frontier, debt, credit = 0, 0, _CREDIT + (last - first) // _CREDIT_SHARE
-    while start < final and debt < credit and status < _DEAD:
+    while start < final and debt < credit:
         while start < final - 1:
-            edge = _edge(c, start, bound)
-            reach = (edge + edge + _edge(c, start + 1, bound)) * widened
+            weight = min(edge(c, start), bound)
+            reach = (weight + weight + min(edge(c, start + 1), bound)) * widened
             rise = r[at(start + 1)] - r[at(start)]
             if rise < left - reach:
-                value, right = r[at(start)] + (left - edge), edge
+                value, right = r[at(start)] + (left - weight), weight
             elif rise > left + reach:
-                value, right = r[at(start)] + (left + edge), -edge
+                value, right = r[at(start)] + (left + weight), -weight
             else:
                 break
             if (value - previous) * left >= zero or not value > lowest:
@@ -136,15 +135,15 @@ def _direct(r, c, bound, out, first, last):
             out[at(start)] = value
             start, left, previous = start + 1, right, value
         size, base, total, move = one, r[at(start)], zero, _MOVE
-        edge = _edge(c, start, bound) * widened
-        low, high, low_step, high_step = left - edge, left + edge, 0, 0
+        weight = min(edge(c, start), bound) * widened
+        low, high, low_step, high_step = left - weight, left + weight, 0, 0
         step, steps = 0, final - 1 - start
         while step < steps:
             step += 1
-            edge = _edge(c, start + step, bound) * widened
+            weight = min(edge(c, start + step), bound) * widened
             total += r[at(start + step)] - base
             size += one
-            least, most = (total + (left - edge)) * (one / size), (total + (left + edge)) * (one / size)
+            least, most = (total + (left - weight)) * (one / size), (total + (left + weight)) * (one / size)
             if most < low or least > high:
                 break
             low_step = step if least >= low else low_step
@@ -152,16 +151,16 @@ def _direct(r, c, bound, out, first, last):
             low, high = max(low, least), min(high, most)
             if step == move:
                 old = base
-                base, total = _moved(base, total, size, min(edge * coarse, huge / r.dtype.type(4)))
+                base, total = _moved(base, total, size, min(weight * coarse, huge / r.dtype.type(4)))
                 low, high = low - (base - old), high - (base - old)
                 move += move
         else:
             step = final - start
             least = most = (total + left + (r[at(final)] - base)) * (one / (size + one))
         if most < low:
-            value, length, right = low, low_step, _edge(c, start + low_step, bound)
+            value, length, right = low, low_step, min(edge(c, start + low_step), bound)
         elif least > high:
-            value, length, right = high, high_step, -_edge(c, start + high_step, bound)
+            value, length, right = high, high_step, -min(edge(c, start + high_step), bound)
         else:
             value, length, right = least, final - start, zero
         debt = max(debt, 0) + min(step, frontier) - _AGAIN * (length + 1)
@@ -181,18 +180,18 @@ def _taut_string(r, c, bound, out, first, last, left, previous, status, up, up_s
     coarse = r.dtype.type(2**-20) / eps
     final, start = last - 1, first
     up_head, up_tail, low_head, low_tail = 0, 0, 0, 0
-    before = _edge(c, first, bound) if first < final else zero
+    before = min(edge(c, first), bound) if first < final else zero
     base, total, size, move = r[at(first)], left, one, first + _BLOCK
     low_value, up_value = base + (left - before), base + (left + before)
     low_count, up_count = one, one
     for k in range(first + 1, last):
-        edge = _edge(c, k, bound) if k < final else zero
-        rise, fall = r[at(k)] + (edge - before), r[at(k)] - (edge - before)
-        before = edge
+        weight = min(edge(c, k), bound) if k < final else zero
+        rise, fall = r[at(k)] + (weight - before), r[at(k)] - (weight - before)
+        before = weight
         total += r[at(k)] - base
         size += one
         if k == move:
-            base, total = _moved(base, total, size, min(edge * coarse, huge / r.dtype.type(4)))
+            base, total = _moved(base, total, size, min(weight * coarse, huge / r.dtype.type(4)))
             move += _BLOCK
         if rise > up_value:
             up[at(up_tail)], up_size[at(up_tail)] = up_value, up_count
@@ -206,7 +205,7 @@ def _taut_string(r, c, bound, out, first, last, left, previous, status, up, up_s
                 up_count += up_size[at(up_tail)]
                 up_value += (up[at(up_tail)] - up_value) * (up_size[at(up_tail)] / up_count)
             if up_tail == up_head:
-                up_value, up_count = base + (total + edge) * (one / size), size
+                up_value, up_count = base + (total + weight) * (one / size), size
         if fall < low_value:
             low[at(low_tail)], low_size[at(low_tail)] = low_value, low_count
             low_tail += 1
@@ -219,24 +218,24 @@ def _taut_string(r, c, bound, out, first, last, left, previous, status, up, up_s
                 low_count += low_size[at(low_tail)]
                 low_value += (low[at(low_tail)] - low_value) * (low_size[at(low_tail)] / low_count)
             if low_tail == low_head:
-                low_value, low_count = base + (total - edge) * (one / size), size
+                low_value, low_count = base + (total - weight) * (one / size), size
         while True:
             if up_tail == up_head and low_head < low_tail and (up_value < low[at(low_head)] or k == final):
                 value, count = low[at(low_head)], low_size[at(low_head)]
                 low_head += 1
                 length = np.int64(count) - 1
-                right = _edge(c, start + length, bound)
+                right = min(edge(c, start + length), bound)
                 total -= (value - base) * count
                 size -= count
-                up_value, up_count = base + (total + edge) * (one / size), size
+                up_value, up_count = base + (total + weight) * (one / size), size
             elif low_tail == low_head and up_head < up_tail and (low_value > up[at(up_head)] or k == final):
                 value, count = up[at(up_head)], up_size[at(up_head)]
                 up_head += 1
                 length = np.int64(count) - 1
-                right = -_edge(c, start + length, bound)
+                right = -min(edge(c, start + length), bound)
                 total -= (value - base) * count
                 size -= count
-                low_value, low_count = base + (total - edge) * (one / size), size
+                low_value, low_count = base + (total - weight) * (one / size), size
             else:
                 break
             start, previous, status = _emit(r, out, start, length, value, left, right, previous, status)
@@ -254,7 +253,7 @@ def _mend(r, c, bound, out, first, last):
             stop += 1
         right = r.dtype.type(0)
         if stop < last - 1:
-            right = _edge(c, stop, bound) if out[stop] > out[stop + 1] else -_edge(c, stop, bound)
+            right = min(edge(c, stop), bound) if out[stop] > out[stop + 1] else -min(edge(c, stop), bound)
         start, previous, status = _emit(r, out, start, stop - start, out[start], left, right, previous, status)
         left = right
     return status
@@ -263,9 +262,9 @@ def _mend(r, c, bound, out, first, last):
 @kernel
 def solve_chain(r, c, out, first, last, up, up_size, low, low_size):
     """Solve for ``first <= i < last``; the last arrays are room. Whether no entry is masked, where c is one number."""
-    bound = _largest_useful(r, _widest(c, first, last), first, last)
+    bound = _largest_useful(r, widest(c, first, last), first, last)
     start, left, previous, status = _direct(r, c, bound, out, first, last)
-    if start < last and status < _DEAD:
+    if start < last:
         status = _taut_string(r, c, bound, out, start, last, left, previous, status, up, up_size, low, low_size)
     for _ in range(_ROUNDS):
         if status != _TIED:

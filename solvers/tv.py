@@ -16,9 +16,8 @@ import numpy as np
 
 from ._jit import exact, kernel
 from .rows import compensated, enter, extent, floor_of, limits, row_sum, scale
-from .simplex import complete
-from .taut_string import solve_chain
-from .threshold import onward
+from .simplex import sparsemax_row
+from .taut_string import edge, solve_chain, widest
 
 __all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv"]
 
@@ -40,9 +39,9 @@ def tv(x, lam, weights, out, start, stop):
     c = np.empty(n, x.dtype)
     up, up_size, low, low_size = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     for r in range(start, stop):
-        if weights.shape[1] == 0 and zero < lam[r] < -floor / x.dtype.type(16):
-            if solve_chain(x[r], lam[r], out[r], 0, n, up, up_size, low, low_size):
-                continue
+        plain = weights.shape[1] == 0 and zero < lam[r] < -floor / x.dtype.type(16)
+        if plain and solve_chain(x[r], lam[r], out[r], 0, n, up, up_size, low, low_size):
+            continue
         _edges(x[r], lam[r], weights[r % weights.shape[0]], floor, c)
         first = 0
         for i in range(n):
@@ -55,30 +54,6 @@ def tv(x, lam, weights, out, start, stop):
 
 
 @kernel
-def _label(z, c, tau, messages):
-    """Mark with 1 the set A that maximises ``sum_A (z - tau) - cut(A)``; return (that maximum, size of A)."""
-    one, zero = z.dtype.type(1), z.dtype.type(0)
-    message, edge = zero, zero
-    for i in range(z.size):
-        message = (z[i] - tau) + min(max(message, -edge), edge)
-        messages[i] = message
-        edge = c[i] if i < z.size - 1 else zero
-    total, count = zero, 0
-    last = False
-    for i in range(z.size - 1, -1, -1):
-        edge = c[i] if i < z.size - 1 else zero
-        inside = messages[i] > edge or (last and messages[i] >= -edge and edge > zero)
-        if inside:
-            total += z[i] - tau
-            count += 1
-        if inside != last and edge > zero:
-            total -= edge
-        messages[i] = one if inside else zero
-        last = inside
-    return total, count
-
-
-@kernel
 def _first_threshold(z, c, peak, work):
     """A lower bound on tau, rounding included: the better of A = everything and A = {peak}; z is -inf where masked."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
@@ -87,93 +62,51 @@ def _first_threshold(z, c, peak, work):
     for i in range(z.size):
         work[i] = z[i] if z[i] > void else zero
         count += np.int64(z[i] > void)
-    cut = (c[peak - 1] if peak > 0 else zero) + (c[peak] if peak < z.size - 1 else zero)
+    cut = (edge(c, peak - 1) if peak > 0 else zero) + (edge(c, peak) if peak < z.size - 1 else zero)
     tau = max((row_sum(work) - one) / z.dtype.type(count), -one - cut)
     return tau + z.dtype.type(16) * eps * tau
 
 
 @kernel
-def _lower_until_found(z, c, tau, lowest, inside):
-    """The set A for a slightly smaller tau, where rounding of the messages left none at ``tau``; returns that tau."""
-    zero = z.dtype.type(0)
-    total = zero
-    for i in range(z.size):
-        total += abs(z[i] - tau) if z[i] > lowest else zero
-    slack = total * limits(z)[1] + limits(z)[0]
-    while True:
-        tau -= slack
-        slack += slack
-        if _label(z, c, tau, inside)[1] > 0 or not slack < limits(z)[2]:
-            return tau
-
-
-@kernel
-def _find_support(z, c, peak, inside):
-    """Label the support in ``inside`` and return tau; entries of z far below it are raised to where they do no harm."""
-    one, zero = z.dtype.type(1), z.dtype.type(0)
-    tau = _first_threshold(z, c, peak, inside)
-    widest = zero
-    for k in range(z.size - 1):
-        widest = max(widest, c[k])
-    lowest = max(tau - widest - widest - one, -limits(z)[2] / z.dtype.type(4 * z.size))
-    for i in range(z.size):
-        z[i] = max(z[i], lowest)
-    low = tau
-    value, count = _label(z, c, tau, inside)
-    if count == 0:
-        return _lower_until_found(z, c, tau, lowest, inside)
-    while True:
-        low, following = onward(low, tau, value - one, (value - one) / z.dtype.type(max(count, 1)), z)
-        if following == tau:
-            return tau
-        tau = following
-        value, count = _label(z, c, tau, inside)
-        if tau == low:
-            return tau
-
-
-@kernel
-def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size):
+def fusedmax_row(z, c, peak, out, up, up_size, low, low_size):
     """z: scores over gamma with maximum 0 at ``peak``, -inf where masked; overwritten. c: edge weights."""
     one, zero, void = z.dtype.type(1), z.dtype.type(0), limits(z)[3]
-    tau = _find_support(z, c, peak, inside)
-    first, top = 0, void
-    for i in range(z.size):
-        z[i] -= tau
-        out[i] = zero
-    for i in range(z.size):
-        on = inside[i] > zero
-        if on and (i == z.size - 1 or inside[i + 1] == zero or c[i] == zero):
-            if first > 0:
-                z[first] -= c[first - 1]
-            if i < z.size - 1:
-                z[i] -= c[i]
-            if i == first:
-                out[i] = z[i]
-            else:
-                solve_chain(z, c, out, first, i + 1, up, up_size, low, low_size)
-            for j in range(first, i + 1):
-                top = max(top, out[j])
-            first = i + 1
-        elif not on:
-            first = i + 1
-    lift = one - top if top <= zero else zero
-    for i in range(z.size):
-        out[i] = max(out[i] + lift, zero) if inside[i] > zero else zero
-    complete(out)
+    reach = widest(c, 0, z.size)
+    lowest, top, last = _first_threshold(z, c, peak, out) - reach - reach, void, 0
+    while last < z.size:
+        first, last = last, last + 1
+        if not z[first] > lowest:
+            out[first] = void
+            continue
+        while last < z.size and z[last] > lowest and edge(c, last - 1) > zero:
+            last += 1
+        if first > 0 and z[first - 1] > void:
+            z[first] -= edge(c, first - 1)
+        if last < z.size and z[last] > void:
+            z[last - 1] -= edge(c, last - 1)
+        if last == first + 1:
+            out[first] = z[first]
+        else:
+            solve_chain(z, c, out, first, last, up, up_size, low, low_size)
+        for i in range(first, last):
+            top = max(top, out[i])
+    sparsemax_row(out, top, one, out)
 
 
 @kernel
 def fusedmax(x, gamma, lam, weights, out, start, stop):
     floor = floor_of(x)
-    work, z, c, inside = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    work, z, c = x[0].copy(), x[0].copy(), x[0].copy()
     up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
-            _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
             _, _, peak = scale(row, top, gamma[r], z)
-            fusedmax_row(z, c, peak, out[r], inside, up, up_size, low, low_size)
+            if weights.shape[1] == 0:
+                fusedmax_row(z, lam[r], peak, out[r], up, up_size, low, low_size)
+            else:
+                _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
+                fusedmax_row(z, c, peak, out[r], up, up_size, low, low_size)
 
 
 @kernel
