@@ -23,12 +23,17 @@ from .rows import floor_of, limits
 
 __all__ = ["edge", "solve_chain", "widest"]
 
-# ``_direct`` may go over settled ground: so often per entry that it settles, and this much on credit.
-_AGAIN, _CREDIT, _CREDIT_SHARE = 3, 256, 16
-# The base of the sums moves after so many entries, and whenever their number has doubled.
+# How many entries ``_direct`` may see again: per entry that it settles, and on credit, a constant and a part of all.
+_AGAIN, _CREDIT, _CREDIT_PART = 3, 128, 32
+# ``_direct`` moves the base of its sums after so many entries of a segment, and whenever their number has doubled.
 _MOVE = 8
+# Entries that are looked at together, and after which the taut string moves the base of its sums.
 _BLOCK = 64
+# A base has no more digits than this part of an edge's weight.
+_GRID = 2**-20
+# How often segments that tie by rounding are joined; what is left after that differs by rounding alone.
 _ROUNDS = 32
+# What a status says: a segment tied with the one before; a value so low that an entry is masked.
 _TIED, _DEAD = 1, 2
 
 
@@ -115,10 +120,10 @@ def _direct(r, c, bound, out, first, last):
     """(start, left, previous, status): everything before ``start`` is written."""
     one, zero = r.dtype.type(1), r.dtype.type(0)
     _, eps, huge, _ = limits(r)
-    lowest, coarse, widened = floor_of(r) / r.dtype.type(2), r.dtype.type(2**-20) / eps, one + r.dtype.type(16) * eps
+    lowest, coarse, widened = floor_of(r) / r.dtype.type(2), r.dtype.type(_GRID) / eps, one + r.dtype.type(16) * eps
     final = last - 1
     start, left, previous, status = first, zero, zero, 0
-    frontier, debt, credit = 0, 0, _CREDIT + (last - first) // _CREDIT_SHARE
+    frontier, debt, credit = first, 0, _CREDIT + (last - first) // _CREDIT_PART
     while start < final and debt < credit:
         while start < final - 1:
             weight = min(edge(c, start), bound)
@@ -134,15 +139,12 @@ def _direct(r, c, bound, out, first, last):
                 break
             out[at(start)] = value
             start, left, previous = start + 1, right, value
-        size, base, total, move = one, r[at(start)], zero, _MOVE
         weight = min(edge(c, start), bound) * widened
         low, high, low_step, high_step = left - weight, left + weight, 0, 0
-        step, steps = 0, final - 1 - start
-        while step < steps:
-            step += 1
+        base, size, step, move = r[at(start)], one + one, 1, _MOVE
+        total = r[at(start + 1)] - base
+        while start + step < final:
             weight = min(edge(c, start + step), bound) * widened
-            total += r[at(start + step)] - base
-            size += one
             least, most = (total + (left - weight)) * (one / size), (total + (left + weight)) * (one / size)
             if most < low or least > high:
                 break
@@ -154,17 +156,19 @@ def _direct(r, c, bound, out, first, last):
                 base, total = _moved(base, total, size, min(weight * coarse, huge / r.dtype.type(4)))
                 low, high = low - (base - old), high - (base - old)
                 move += move
+            step += 1
+            total += r[at(start + step)] - base
+            size += one
         else:
-            step = final - start
-            least = most = (total + left + (r[at(final)] - base)) * (one / (size + one))
+            least = most = (total + left) * (one / size)
         if most < low:
             value, length, right = low, low_step, min(edge(c, start + low_step), bound)
         elif least > high:
             value, length, right = high, high_step, -min(edge(c, start + high_step), bound)
         else:
             value, length, right = least, final - start, zero
-        debt = max(debt, 0) + min(step, frontier) - _AGAIN * (length + 1)
-        frontier = max(step, frontier) - length - 1
+        debt = max(debt, 0) + max(min(step, frontier - start), 0) - _AGAIN * (length + 1)
+        frontier = max(frontier, start + step)
         start, previous, status = _emit(r, out, start, length, base + value, left, right, previous, status)
         left = right
     if start == final:
@@ -177,7 +181,7 @@ def _taut_string(r, c, bound, out, first, last, left, previous, status, up, up_s
     """The rest of the chain; returns the status. ``low`` falls, ``up`` rises; their last pieces are no entries."""
     one, zero = r.dtype.type(1), r.dtype.type(0)
     _, eps, huge, _ = limits(r)
-    coarse = r.dtype.type(2**-20) / eps
+    coarse = r.dtype.type(_GRID) / eps
     final, start = last - 1, first
     up_head, up_tail, low_head, low_tail = 0, 0, 0, 0
     before = min(edge(c, first), bound) if first < final else zero

@@ -1,13 +1,9 @@
 r"""Chains: the total variation prox, fusedmax, its Jacobian and the subgradient that certifies it.
 
-``tv_path`` is the taut string (Davies & Kovac 2001) told in slopes: it walks from left to right between an upper and
-a lower tube, keeps the convex and the concave hull of the tube's points as two stacks of (slope, length), and emits
-a segment when the hulls cross. Every point is pushed and popped once, so time is linear on any input; storing
-slopes, not cumulative sums, keeps float32 accurate.
-
-``fusedmax_row`` does not finish that prox. With ``h(tau) = max_A sum_A (z - tau) - cut(A) = sum [prox(z) - tau]_+``,
-convex and piecewise linear, Newton's method finds ``h(tau) = 1`` from a lower bound; each step labels the set A by
-one forward pass of clamped messages and one backward pass. Then only the runs inside A are solved.
+The weights of fusedmax are the projection of the prox r onto the simplex, ``[r - tau]_+`` that sums to 1. Given a
+lower bound on tau, only candidates can be in the support: r exceeds z by at most the weight of an entry's two edges.
+So the prox is solved on the runs of candidates alone, the edges that leave a run pulling its ends down; that changes
+nothing above the bound. ``taut_string`` solves a run.
 
 An edge of weight c_k joins k and k + 1; c_k = 0 separates them.
 """
@@ -55,7 +51,7 @@ def tv(x, lam, weights, out, start, stop):
 
 @kernel
 def _first_threshold(z, c, peak, work):
-    """A lower bound on tau, rounding included: the better of A = everything and A = {peak}; z is -inf where masked."""
+    """A lower bound on tau, rounding included: the better of the support = everything and the support = {peak}."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
     _, eps, _, void = limits(z)
     count = 0
