@@ -25,7 +25,7 @@ __all__ = ["edge", "solve_chain", "widest"]
 
 # How many entries ``_direct`` may see again: per entry that it settles, and on credit, a constant and a part of all.
 _AGAIN, _CREDIT, _CREDIT_PART = 3, 128, 32
-# ``_direct`` moves the base of its sums after so many entries of a segment, and whenever their number has doubled.
+# ``_direct`` moves the base of its sums after so many entries of a segment, then at each half more.
 _MOVE = 8
 # Entries that are looked at together, and after which the taut string moves the base of its sums.
 _BLOCK = 64
@@ -80,6 +80,12 @@ def _largest_useful(r, width, first, last):
     return (high - low) * length
 
 
+@exact
+def _from(base, item):
+    """A difference that is taken before it is summed: small numbers added one by one to a sum would bias it."""
+    return item - base
+
+
 @inlined
 def _emit(r, out, start, length, value, left, right, previous, status):
     """Write the segment from start to stop, its mean after the pull of both ends; (next start, value, status).
@@ -94,7 +100,7 @@ def _emit(r, out, start, length, value, left, right, previous, status):
         following = start + length + 1
         total = left - right
         for i in range(start, following):
-            total += r[at(i)] - value
+            total += _from(value, r[at(i)])
         value += total / r.dtype.type(length + 1)
         for i in range(start, following):
             out[at(i)] = value
@@ -142,10 +148,10 @@ def _direct(r, c, bound, out, first, last):
         weight = min(edge(c, start), bound) * widened
         low, high, low_step, high_step = left - weight, left + weight, 0, 0
         base, size, step, move = r[at(start)], one + one, 1, _MOVE
-        total = r[at(start + 1)] - base
+        total = left + _from(base, r[at(start + 1)])
         while start + step < final:
             weight = min(edge(c, start + step), bound) * widened
-            least, most = (total + (left - weight)) * (one / size), (total + (left + weight)) * (one / size)
+            least, most = (total - weight) * (one / size), (total + weight) * (one / size)
             if most < low or least > high:
                 break
             low_step = step if least >= low else low_step
@@ -155,12 +161,12 @@ def _direct(r, c, bound, out, first, last):
                 old = base
                 base, total = _moved(base, total, size, min(weight * coarse, huge / r.dtype.type(4)))
                 low, high = low - (base - old), high - (base - old)
-                move += move
+                move += move // 2
             step += 1
-            total += r[at(start + step)] - base
+            total += _from(base, r[at(start + step)])
             size += one
         else:
-            least = most = (total + left) * (one / size)
+            least = most = total * (one / size)
         if most < low:
             value, length, right = low, low_step, min(edge(c, start + low_step), bound)
         elif least > high:
@@ -192,7 +198,7 @@ def _taut_string(r, c, bound, out, first, last, left, previous, status, up, up_s
         weight = min(edge(c, k), bound) if k < final else zero
         rise, fall = r[at(k)] + (weight - before), r[at(k)] - (weight - before)
         before = weight
-        total += r[at(k)] - base
+        total += _from(base, r[at(k)])
         size += one
         if k == move:
             base, total = _moved(base, total, size, min(weight * coarse, huge / r.dtype.type(4)))
