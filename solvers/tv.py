@@ -1,13 +1,9 @@
 r"""Chains: the total variation prox, fusedmax, its Jacobian and the subgradient that certifies it.
 
-``tv_path`` is the taut string (Davies & Kovac 2001) told in slopes: it walks from left to right between an upper and
-a lower tube, keeps the convex and the concave hull of the tube's points as two stacks of (slope, length), and emits
-a segment when the hulls cross. Every point is pushed and popped once, so time is linear on any input; storing
-slopes, not cumulative sums, keeps float32 accurate.
-
-``fusedmax_row`` does not finish that prox. With ``h(tau) = max_A sum_A (z - tau) - cut(A) = sum [prox(z) - tau]_+``,
-convex and piecewise linear, Newton's method finds ``h(tau) = 1`` from a lower bound; each step labels the set A by
-one forward pass of clamped messages and one backward pass. Then only the runs inside A are solved.
+The weights of fusedmax are the projection of the prox r onto the simplex, ``[r - tau]_+`` that sums to 1. Given a
+lower bound on tau, only candidates can be in the support: r exceeds z by at most the weight of an entry's two edges.
+So the prox is solved on the runs of candidates alone, the edges that leave a run pulling its ends down; that changes
+nothing above the bound. ``taut_string`` solves a run.
 
 An edge of weight c_k joins k and k + 1; c_k = 0 separates them.
 """
@@ -16,151 +12,10 @@ import numpy as np
 
 from ._jit import exact, kernel
 from .rows import compensated, enter, extent, floor_of, limits, place_of, row_sum, scale
-from .simplex import complete
-from .threshold import onward
+from .simplex import sparsemax_row
+from .taut_string import edge, solve_chain, widest
 
-__all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_jacobian", "tv_path"]
-
-
-@exact
-def _chord(r, first, last):
-    """(mean, range of the cumulative sums about their chord) of a piece."""
-    zero = r.dtype.type(0)
-    total, lost = zero, zero
-    for i in range(first, last):
-        total, lost = compensated(total, lost, r[i])
-    mean = total / r.dtype.type(last - first)
-    total, lost, below, above = zero, zero, zero, zero
-    for i in range(first, last):
-        total, lost = compensated(total, lost, r[i] - mean)
-        below, above = min(below, total), max(above, total)
-    return mean, above - below
-
-
-@kernel
-def _largest_useful(r, c, first, last):
-    """(bound, constant, mean): edge weights above the bound give the same prox as the bound, and swallow the data.
-
-    The string never leaves the range of the cumulative sums about their chord, so no tube wider than that matters;
-    and where every tube is wider, the answer is the mean.
-    """
-    zero = r.dtype.type(0)
-    low, high, widest, narrowest = r[first], r[first], zero, c[first]
-    for i in range(first, last):
-        low, high = min(low, r[i]), max(high, r[i])
-    for k in range(first, last - 1):
-        widest, narrowest = max(widest, c[k]), min(narrowest, c[k])
-    spread = high - low
-    if widest <= r.dtype.type(8) * spread:
-        return widest, False, zero
-    mean, reach = _chord(r, first, last)
-    return reach + reach + spread, narrowest >= reach, mean
-
-
-@kernel
-def _emit(value, length, knot, start, out, knots):
-    """Write one segment of the string; ``knot`` says which tube its right end touches. Returns where it ends."""
-    stop = start + np.int64(length)
-    for i in range(start, stop):
-        out[i] = value
-        knots[i] = value - value
-    knots[stop - 1] = knot
-    return stop
-
-
-@kernel
-def _refine(r, c, bound, knots, out, first, last):
-    """One step of iterative refinement: each segment's value becomes its mean plus the pull of its two ends.
-
-    The side of the tube that a knot touches is remembered, not read off the values: those may tie by rounding.
-    """
-    start, left = first, r.dtype.type(0)
-    while start < last:
-        value, residual, stop = out[start], -left, start
-        while True:
-            residual += r[stop] - value
-            stop += 1
-            if stop == last or knots[stop - 1] != 0:
-                break
-        left = knots[stop - 1] * min(c[stop - 1], bound) if stop < last else r.dtype.type(0)
-        residual = (residual + left) / r.dtype.type(stop - start)
-        for i in range(start, stop):
-            out[i] = value + residual
-        start = stop
-
-
-@kernel
-def _fuse_rounded(knots, out, first, last):
-    """Remove knots whose sides tie, or are in the wrong order, by rounding; returns whether there were any."""
-    found = False
-    for k in range(first, last - 1):
-        if knots[k] != 0 and not knots[k] * (out[k + 1] - out[k]) > 0:
-            knots[k] = 0
-            found = True
-    if found:
-        start = first
-        for i in range(first, last):
-            if i == last - 1 or knots[i] != 0:
-                for j in range(start, i + 1):
-                    out[j] = out[i]
-                start = i + 1
-    return found
-
-
-@kernel
-def tv_path(r, c, out, first, last, up, up_size, low, low_size, knots):
-    """``argmin_y sum (y - r)^2 / 2 + sum c_k |y_{k+1} - y_k|`` on ``first <= i < last``; the rest is room for n."""
-    one, zero = r.dtype.type(1), r.dtype.type(0)
-    bound, constant, mean = _largest_useful(r, c, first, last)
-    if constant:
-        _emit(mean, last - first, zero, first, out, knots)
-        return
-    apex = first
-    up_head, up_tail, low_head, low_tail = 0, -1, 0, -1
-    before = zero
-    for k in range(first, last):
-        after = min(c[k], bound) if k < last - 1 else zero
-        slope, size = r[k] + (after - before), one
-        while up_tail >= up_head and up[up_tail] >= slope:
-            total = size + up_size[up_tail]
-            slope += (up[up_tail] - slope) * (up_size[up_tail] / total)
-            size = total
-            up_tail -= 1
-        if up_tail < up_head:
-            while low_head <= low_tail and slope < low[low_head]:
-                length = low_size[low_head]
-                size -= length
-                slope += (slope - low[low_head]) * (length / size)
-                apex = _emit(low[low_head], length, -one, apex, out, knots)
-                low_head += 1
-        up_tail += 1
-        up[up_tail], up_size[up_tail] = slope, size
-        slope, size = r[k] - (after - before), one
-        while low_tail >= low_head and low[low_tail] <= slope:
-            total = size + low_size[low_tail]
-            slope += (low[low_tail] - slope) * (low_size[low_tail] / total)
-            size = total
-            low_tail -= 1
-        if low_tail < low_head:
-            while up_head < up_tail and slope > up[up_head]:
-                length = up_size[up_head]
-                size -= length
-                slope += (slope - up[up_head]) * (length / size)
-                apex = _emit(up[up_head], length, one, apex, out, knots)
-                up_head += 1
-        low_tail += 1
-        low[low_tail], low_size[low_tail] = slope, size
-        before = after
-    # Both hulls end in one point now, and at most one of them still bends.
-    if up_tail > up_head:
-        for s in range(up_head, up_tail + 1):
-            apex = _emit(up[s], up_size[s], one, apex, out, knots)
-    else:
-        for s in range(low_head, low_tail + 1):
-            apex = _emit(low[s], low_size[s], -one, apex, out, knots)
-    _refine(r, c, bound, knots, out, first, last)
-    while _fuse_rounded(knots, out, first, last):
-        _refine(r, c, bound, knots, out, first, last)
+__all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_jacobian"]
 
 
 @kernel
@@ -175,11 +30,14 @@ def _edges(x, lam, weights, floor, c):
 @kernel
 def tv(x, lam, weights, out, start, stop):
     """The prox of ``lam sum w_k |y_{k+1} - y_k|``, row by row; masked entries separate and get 0."""
-    floor, zero = floor_of(x), x.dtype.type(0)
+    zero, floor = x.dtype.type(0), floor_of(x)
     n = x.shape[1]
-    c, knots, work = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    c, work = np.empty(n, x.dtype), np.empty(n, x.dtype)
     up, up_size, low, low_size = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     for r in range(start, stop):
+        plain = weights.shape[1] == 0 and zero < lam[r] < -floor / x.dtype.type(16)
+        if plain and solve_chain(x[r], lam[r], out[r], 0, n, up, up_size, low, low_size):
+            continue
         row, _, live = enter(x[r], out[r], work)
         if not live:
             continue
@@ -190,7 +48,7 @@ def tv(x, lam, weights, out, start, stop):
                 if i == first:
                     out[r, i] = row[i] if row[i] > floor else zero
                 else:
-                    tv_path(row, c, out[r], first, i + 1, up, up_size, low, low_size, knots)
+                    solve_chain(row, c, out[r], first, i + 1, up, up_size, low, low_size)
                 first = i + 1
 
 
@@ -212,125 +70,60 @@ def tv_jacobian(y, v, live, lam, weights, out, start, stop):
 
 
 @kernel
-def _label(z, c, tau, messages):
-    """Mark with 1 the set A that maximises ``sum_A (z - tau) - cut(A)``; return (that maximum, size of A)."""
-    one, zero = z.dtype.type(1), z.dtype.type(0)
-    message, edge = zero, zero
-    for i in range(z.size):
-        message = (z[i] - tau) + min(max(message, -edge), edge)
-        messages[i] = message
-        edge = c[i] if i < z.size - 1 else zero
-    total, count = zero, 0
-    last = False
-    for i in range(z.size - 1, -1, -1):
-        edge = c[i] if i < z.size - 1 else zero
-        inside = messages[i] > edge or (last and messages[i] >= -edge and edge > zero)
-        if inside:
-            total += z[i] - tau
-            count += 1
-        if inside != last and edge > zero:
-            total -= edge
-        messages[i] = one if inside else zero
-        last = inside
-    return total, count
-
-
-@kernel
 def _first_threshold(z, c, peak, work):
-    """A lower bound on tau, rounding included: the better of A = everything and A = {peak}; z is -inf where masked."""
+    """A lower bound on tau, rounding included: the better of the support = everything and the support = {peak}."""
     one, zero = z.dtype.type(1), z.dtype.type(0)
     _, eps, _, void = limits(z)
     count = 0
     for i in range(z.size):
         work[i] = z[i] if z[i] > void else zero
         count += np.int64(z[i] > void)
-    cut = (c[peak - 1] if peak > 0 else zero) + (c[peak] if peak < z.size - 1 else zero)
+    cut = (edge(c, peak - 1) if peak > 0 else zero) + (edge(c, peak) if peak < z.size - 1 else zero)
     tau = max((row_sum(work) - one) / z.dtype.type(count), -one - cut)
     return tau + z.dtype.type(16) * eps * tau
 
 
 @kernel
-def _lower_until_found(z, c, tau, lowest, inside):
-    """The set A for a slightly smaller tau, where rounding of the messages left none at ``tau``; returns that tau."""
-    zero = z.dtype.type(0)
-    total = zero
-    for i in range(z.size):
-        total += abs(z[i] - tau) if z[i] > lowest else zero
-    slack = total * limits(z)[1] + limits(z)[0]
-    while True:
-        tau -= slack
-        slack += slack
-        if _label(z, c, tau, inside)[1] > 0 or not slack < limits(z)[2]:
-            return tau
-
-
-@kernel
-def _find_support(z, c, peak, inside):
-    """Label the support in ``inside`` and return tau; entries of z far below it are raised to where they do no harm."""
-    one, zero = z.dtype.type(1), z.dtype.type(0)
-    tau = _first_threshold(z, c, peak, inside)
-    widest = zero
-    for k in range(z.size - 1):
-        widest = max(widest, c[k])
-    lowest = max(tau - widest - widest - one, -limits(z)[2] / z.dtype.type(4 * z.size))
-    for i in range(z.size):
-        z[i] = max(z[i], lowest)
-    low = tau
-    value, count = _label(z, c, tau, inside)
-    if count == 0:
-        return _lower_until_found(z, c, tau, lowest, inside)
-    while True:
-        low, following = onward(low, tau, value - one, (value - one) / z.dtype.type(max(count, 1)), z)
-        if following == tau:
-            return tau
-        tau = following
-        value, count = _label(z, c, tau, inside)
-        if tau == low:
-            return tau
-
-
-@kernel
-def fusedmax_row(z, c, peak, out, inside, up, up_size, low, low_size, knots):
+def fusedmax_row(z, c, peak, out, up, up_size, low, low_size):
     """z: scores over gamma with maximum 0 at ``peak``, -inf where masked; overwritten. c: edge weights."""
     one, zero, void = z.dtype.type(1), z.dtype.type(0), limits(z)[3]
-    tau = _find_support(z, c, peak, inside)
-    first, top = 0, void
-    for i in range(z.size):
-        z[i] -= tau
-        out[i] = zero
-    for i in range(z.size):
-        on = inside[i] > zero
-        if on and (i == z.size - 1 or inside[i + 1] == zero or c[i] == zero):
-            if first > 0:
-                z[first] -= c[first - 1]
-            if i < z.size - 1:
-                z[i] -= c[i]
-            if i == first:
-                out[i] = z[i]
-            else:
-                tv_path(z, c, out, first, i + 1, up, up_size, low, low_size, knots)
-            for j in range(first, i + 1):
-                top = max(top, out[j])
-            first = i + 1
-        elif not on:
-            first = i + 1
-    lift = one - top if top <= zero else zero
-    for i in range(z.size):
-        out[i] = max(out[i] + lift, zero) if inside[i] > zero else zero
-    complete(out)
+    reach = widest(c, 0, z.size)
+    lowest, top, last = _first_threshold(z, c, peak, out) - reach - reach, void, 0
+    while last < z.size:
+        first, last = last, last + 1
+        if not z[first] > lowest:
+            out[first] = void
+            continue
+        while last < z.size and z[last] > lowest and edge(c, last - 1) > zero:
+            last += 1
+        if first > 0 and z[first - 1] > void:
+            z[first] -= edge(c, first - 1)
+        if last < z.size and z[last] > void:
+            z[last - 1] -= edge(c, last - 1)
+        if last == first + 1:
+            out[first] = z[first]
+        else:
+            solve_chain(z, c, out, first, last, up, up_size, low, low_size)
+        for i in range(first, last):
+            top = max(top, out[i])
+    sparsemax_row(out, top, one, out)
 
 
 @kernel
 def fusedmax(x, gamma, lam, weights, out, start, stop):
     floor = floor_of(x)
-    work, z, c, inside, knots = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    work, z, c = x[0].copy(), x[0].copy(), x[0].copy()
     up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
-            _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
             scale(row, top, gamma[r], z)
-            fusedmax_row(z, c, place_of(row, top), out[r], inside, up, up_size, low, low_size, knots)
+            peak = place_of(row, top)
+            if weights.shape[1] == 0:
+                fusedmax_row(z, lam[r], peak, out[r], up, up_size, low, low_size)
+            else:
+                _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
+                fusedmax_row(z, c, peak, out[r], up, up_size, low, low_size)
 
 
 @kernel
