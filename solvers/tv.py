@@ -106,7 +106,9 @@ def fusedmax_row(z, c, peak, out, up, up_size, low, low_size):
             solve_chain(z, c, out, first, last, up, up_size, low, low_size)
         for i in range(first, last):
             top = max(top, out[i])
-    sparsemax_row(out, top, one, out)
+    sparsemax_row(out, top, one, z)
+    for i in range(z.size):
+        out[i] = z[i]
 
 
 @kernel
