@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One line of a table: ``operator(rows())``."""
+    """One line of a table: ``operator(rows())``; ``threads`` where it is about their number."""
 
     group: str
     name: str
@@ -26,6 +26,7 @@ class Case:
     rows: Callable[[], Array]
     shape: tuple[int, int]
     dtype: str = "float64"
+    threads: tuple[int, ...] = ()
 
     @property
     def label(self) -> str:
@@ -142,6 +143,13 @@ def _calls() -> Iterator[Case]:
         yield Case("one call", kind.name, kind.samples(8)[0], partial(_normal, (1, 8), 1.0, "float64"), (1, 8))
 
 
+def _threads() -> Iterator[Case]:
+    chosen = (regmax.Softmax(), regmax.Sparsemax(), regmax.Entmax(1.5), regmax.Fusedmax(0.1), regmax.Oscarmax(0.01))
+    for operator in (*chosen, prox.TV(1.0)):
+        rows = partial(_normal, _BATCH, 1.0, "float64")
+        yield Case("threads", operator.name, operator, rows, _BATCH, threads=(1, 2))
+
+
 def _scaling() -> Iterator[Case]:
     chosen = (regmax.Softmax(), regmax.Sparsemax(), regmax.Entmax(1.5), regmax.Fusedmax(0.1), regmax.Oscarmax(0.001))
     for operator in (*chosen, prox.TV(1.0), prox.Isotonic()):
@@ -161,6 +169,7 @@ _GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     "prox.oscar": _sorted_l1,
     "projections": _projections,
     "one call": _calls,
+    "threads": _threads,
     "scaling": _scaling,
 }
 

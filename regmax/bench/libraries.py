@@ -144,7 +144,7 @@ def _fused_kernel() -> Any:
     found = find_spec("torchsparseattn")
     if found is None or not found.submodule_search_locations:
         raise ImportError("torchsparseattn")
-    path = next(Path(found.submodule_search_locations[0]).glob("_fused*.so"), None)
+    path = next(Path(found.submodule_search_locations[0]).glob("_fused.*so"), None)
     if path is None:
         raise ImportError("torchsparseattn has no compiled kernel")
     spec = spec_from_loader("_fused", ExtensionFileLoader("_fused", str(path)))

@@ -81,6 +81,11 @@ def _accuracy(case: Case, x: NDArray[Any], contender: Contender) -> tuple[float 
     return float(np.max(gap)), float(np.max(violation))
 
 
+def _short(value: float | None) -> float | None:
+    """Two digits are enough for an error."""
+    return None if value is None else float(f"{value:.2g}")
+
+
 def measure_case(case: Case, threads: int, budget: float) -> Line:
     """All contenders of one case, their runs interleaved, so that a busy moment of the machine hits all."""
     set_threads(threads)
@@ -107,7 +112,8 @@ def measure_case(case: Case, threads: int, budget: float) -> Line:
     for contender in ready:
         times = running[contender.name][1:] or running[contender.name]
         gap, violation = accuracies[contender.name]
-        line.cells.append(Measured(contender.name, float(np.median(times)), len(times), gap, violation))
+        median = float(f"{np.median(times):.4g}")
+        line.cells.append(Measured(contender.name, median, len(times), _short(gap), _short(violation)))
     return line
 
 
@@ -117,8 +123,8 @@ def measure_group(
     budget: float = 0.5,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Line]:
-    """Every case of one table, for each number of threads; ``budget`` is in seconds per case."""
-    work = [(case, count) for case in cases(group) for count in threads]
+    """Every case of one table, for each number of threads where it names none; ``budget`` is in seconds per case."""
+    work = [(case, count) for case in cases(group) for count in case.threads or threads]
     lines = []
     for done, (case, count) in enumerate(work):
         if progress is not None:

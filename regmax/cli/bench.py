@@ -108,7 +108,9 @@ def _write(options: argparse.Namespace, found: dict[str, Any], lines: list[Any],
 
     if "json" in files:
         whole = {**found, "lines": [asdict(line) for line in lines]}
-        files["json"].write_text(json.dumps(whole, indent=1), encoding="utf-8")
+        files["json"].write_text(
+            json.dumps(whole, separators=(",", ":")).replace('{"group"', '\n{"group"'), encoding="utf-8"
+        )
     if "plot" in files:
         if not any(line.group == "scaling" for line in lines):
             raise CommandError("--plot needs the table scaling: add --group scaling")
