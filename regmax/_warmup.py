@@ -20,7 +20,7 @@ def warmup(report: Callable[[str, int, int], None] | None = None) -> None:
 
     Notes
     -----
-    Under a minute on an empty cache, a tenth of a second after that. Raises nothing of its own. Source: regmax.
+    A little over a minute on an empty cache, a third of a second after that. Raises nothing of its own. Source: regmax.
     """
     from .prox import proximals
 

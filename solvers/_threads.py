@@ -8,12 +8,17 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["get_num_threads", "run", "set_num_threads"]
+import numpy as np
+
+__all__ = ["get_num_threads", "kept_rows", "run", "set_num_threads"]
 
 _BLOCK = 1 << 20  # elements per block: a signal such as Ctrl-C is seen between blocks
 _BLOCKS_PER_THREAD = 4  # so that none waits long for the slowest
 _WORTH_A_THREAD = 1 << 15  # elements below which handing work over costs more than it saves
 
+_KEPT = 6 << 20  # entries that a thread keeps for its next call at most
+
+_kept = threading.local()
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 _MOST_THREADS = 1024  # of a pool, which starts them only as they are needed
@@ -92,6 +97,19 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
+
+
+def kept_rows(count: int, like):
+    """``count`` rows of room, each as long as those of ``like``, that belong to this thread until it asks again.
+
+    Kept for its next call unless they are long, because memory of megabytes takes longer to get than to use.
+    """
+    shape = (count, like.shape[1])
+    found = getattr(_kept, "rows", None)
+    if found is None or found.shape != shape or found.dtype != like.dtype:
+        found = np.empty(shape, like.dtype)
+        _kept.rows = found if found.size <= _KEPT else None
+    return found
 
 
 def _read_only(array):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._elementary import power, power_near_one, whole_power
 from ._jit import kernel
-from .rows import enter, limits, normalise
+from .rows import enter, limits, normalise, room
 from .simplex import sparsemax_row
 from .softmax import softmax_row, weighted_jacobian_row
 from .threshold import MAX_STEPS, onward, safeguarded
@@ -191,8 +191,8 @@ def entmax_row(x, top, gamma, alpha, out, work):
 
 @kernel
 def entmax(x, gamma, alpha, out, start, stop):
-    work = x[0].copy()
-    spare = x[0].copy()
+    work = room(x)
+    spare = np.empty_like(x[0])
     for r in range(start, stop):
         y = out[r]
         row, top, live = enter(x[r], y, work)
@@ -217,7 +217,7 @@ def relative_powers(y, exponent, out):
 def entmax_jacobian(y, v, gamma, alpha, out, start, stop):
     """Weights ``y^(2 - alpha)`` on the support; relative to the largest, because alone they may overflow."""
     two = y.dtype.type(2)
-    work = y[0].copy()
+    work = np.empty_like(y[0])
     for r in range(start, stop):
         reference = relative_powers(y[r], two - alpha[r], work)
         weighted_jacobian_row(work, v[r], gamma[r] * reference ** (alpha[r] - two), out[r])

@@ -6,7 +6,7 @@ Source: Best & Chakravarti, "Active set algorithms for isotonic regression", 199
 import numpy as np
 
 from ._jit import kernel
-from .rows import enter, extent, floor_of, limits
+from .rows import enter, extent, floor_of, limits, room
 
 __all__ = ["isotonic", "isotonic_jacobian", "pool", "reciprocals"]
 
@@ -157,7 +157,7 @@ def _scatter(x, count, out):
 def isotonic(x, weights, increasing, out, start, stop):
     """Masked entries get 0, and the order passes over them."""
     n, floor, one = x.shape[1], floor_of(x), x.dtype.type(1)
-    work, z, gathered, mass = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    work, z, gathered, mass = room(x), np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     size, reciprocal = np.empty(n, np.int64), reciprocals(x)
     for r in range(start, stop):
         row, _, live = enter(x[r], out[r], work)

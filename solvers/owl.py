@@ -11,7 +11,7 @@ import numpy as np
 from ._jit import exact, kernel
 from .isotonic import pool, reciprocals
 from .order import descending, merge_sort, sort_keys, write_keys
-from .rows import enter, extent, limits, scale
+from .rows import enter, extent, limits, room, scale
 from .simplex import complete
 
 __all__ = ["oscarmax", "oscarmax_jacobian", "oscarmax_subgradient", "owl", "owl_jacobian"]
@@ -135,7 +135,7 @@ def oscarmax_row(z, order, n, lam, weights, out, values, size, reciprocal):
 
 @kernel
 def _score_keys(x, gamma, z, keys, live, out, start, stop):
-    work = np.empty(x.shape[1], x.dtype)
+    work = room(x)
     for r in range(start, stop):
         row, top, some = enter(x[r], out[r], work)
         live[r - start] = 0
@@ -178,7 +178,7 @@ def _chunks(x, start, stop):
 def _magnitude_keys(x, z, keys, live, out, start, stop):
     """Absolute values, -1 where masked."""
     one, void = x.dtype.type(1), limits(x)[3]
-    work = np.empty(x.shape[1], x.dtype)
+    work = room(x)
     for r in range(start, stop):
         row, _, some = enter(x[r], out[r], work)
         live[r - start] = 0

@@ -6,10 +6,12 @@ Both weights are ``d^(q-1) / sum d^(q-1)`` with ``d = [z - t]_+`` and z = (x - m
 Niculae 2020 for the norm; the conditions are derived in docs/theory.md.
 """
 
+import numpy as np
+
 from ._elementary import power, whole_power
 from ._jit import kernel
 from .entmax import norm_threshold, relative_powers, whole_order
-from .rows import enter, limits, normalise, row_sum, scale
+from .rows import enter, limits, normalise, room, row_sum, scale
 from .simplex import sparsemax_row
 from .softmax import centred
 from .threshold import MAX_STEPS, onward, safeguarded
@@ -91,7 +93,7 @@ def normmax_row(x, top, gamma, p, out, z):
 
 @kernel
 def normmax(x, gamma, p, out, start, stop):
-    work, z = x[0].copy(), x[0].copy()
+    work, z = room(x), np.empty_like(x[0])
     for r in range(start, stop):
         y = out[r]
         row, top, live = enter(x[r], y, work)
@@ -134,7 +136,7 @@ def pnormmax_row(x, top, gamma, p, out, z):
 
 @kernel
 def pnormmax(x, gamma, p, out, start, stop):
-    work, z = x[0].copy(), x[0].copy()
+    work, z = room(x), np.empty_like(x[0])
     for r in range(start, stop):
         y = out[r]
         row, top, live = enter(x[r], y, work)
@@ -166,7 +168,7 @@ def _times(scale, x):
 def normmax_jacobian(y, v, gamma, p, out, start, stop):
     """``(I - y 1^T) G (I - 1 y^T) v``, ``G = N (y / N)^(2-p) / (gamma (p-1))``, N the norm: it is flat along y."""
     one, zero = y.dtype.type(1), y.dtype.type(0)
-    g = y[0].copy()
+    g = np.empty_like(y[0])
     for r in range(start, stop):
         norm = _norm(y[r], p[r])
         reference = relative_powers(y[r], one + one - p[r], g)
@@ -185,7 +187,7 @@ def normmax_jacobian(y, v, gamma, p, out, start, stop):
 def pnormmax_jacobian(y, v, gamma, p, out, start, stop):
     """``H - H 1 1^T H / (1^T H 1)``, ``gamma (p-1) H = (y / N)^(2-p) - (2-p) / N^2 y y^T``, N the norm of y."""
     one, zero = y.dtype.type(1), y.dtype.type(0)
-    g = y[0].copy()
+    g = np.empty_like(y[0])
     for r in range(start, stop):
         norm = _norm(y[r], p[r])
         exponent = one + one - p[r]

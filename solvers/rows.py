@@ -21,6 +21,7 @@ __all__ = [
     "limits",
     "normalise",
     "place_of",
+    "room",
     "row_sum",
     "scale",
 ]
@@ -36,6 +37,7 @@ _LIMITS_32 = tuple(
 _MAGNITUDE_64, _MAGNITUDE_32 = 0x7FFFFFFFFFFFFFFF, np.int32(0x7FFFFFFF)
 #: Entries that are summed before compensation.
 BLOCK = 1024
+_LONG = 16384
 _INFINITY_64, _INFINITY_32 = 0x7FF0000000000000, np.int32(0x7F800000)
 
 
@@ -188,9 +190,25 @@ def normalise(out):
         out[i] *= inverse
 
 
+@kernel
+def room(x):
+    """Room for a row of ``x`` with masks. A long one gets none: memory of megabytes takes longer to get than to use."""
+    n = x.shape[1]
+    return np.empty(n if n <= _LONG else 0, x.dtype)
+
+
+@kernel
+def _cleaned(x):
+    """A copy with -inf where masked."""
+    clean, floor, void = np.empty(x.size, x.dtype), floor_of(x), limits(x)[3]
+    for i in range(x.size):
+        clean[i] = x[i] if x[i] > floor else void
+    return clean
+
+
 @exact
 def enter(x, out, work):
-    """(row, maximum, live): ``row`` is ``x``, or ``work`` with -inf at masked entries.
+    """(row, maximum, live): ``row`` is ``x``, or a copy, in :func:`room` if there is any, with -inf where masked.
 
     Where nothing is to be solved ``live`` is False and ``out`` is filled: zeros if every entry is masked,
     NaN if one is NaN or +inf.
@@ -205,6 +223,8 @@ def enter(x, out, work):
         return x, high, False
     if low > floor:
         return x, high, True
+    if work.size == 0:
+        return _cleaned(x), high, True
     for i in range(x.size):
         work[i] = x[i] if x[i] > floor else void
     return work, high, True

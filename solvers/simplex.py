@@ -8,7 +8,7 @@ Sources: Martins & Astudillo 2016; Kiwiel 2008 for the capped simplex; docs/theo
 import numpy as np
 
 from ._jit import exact, kernel
-from .rows import BLOCK, compensated, enter, extent, kth_largest, limits, normalise, row_sum
+from .rows import BLOCK, compensated, enter, extent, kth_largest, limits, normalise, room, row_sum
 from .softmax import weighted_jacobian_row
 from .threshold import MAX_STEPS, middle, onward, safeguarded
 
@@ -145,7 +145,7 @@ def sparsemax_row(x, top, gamma, out):
 
 @kernel
 def sparsemax(x, gamma, out, start, stop):
-    work = x[0].copy()
+    work = room(x)
     for r in range(start, stop):
         y = out[r]
         row, top, live = enter(x[r], y, work)
@@ -156,7 +156,7 @@ def sparsemax(x, gamma, out, start, stop):
 @kernel
 def sparsemax_jacobian(y, v, gamma, out, start, stop):
     one, zero = y.dtype.type(1), y.dtype.type(0)
-    work = y[0].copy()
+    work = np.empty_like(y[0])
     for r in range(start, stop):
         for i in range(work.size):
             work[i] = one if y[r, i] > zero else zero
@@ -167,7 +167,7 @@ def sparsemax_jacobian(y, v, gamma, out, start, stop):
 def l1_ball(x, radius, out, start, stop):
     """The nearest point of ``|y|_1 <= radius``: that of the simplex for the magnitudes, where they sum to more."""
     zero, void = x.dtype.type(0), limits(x)[3]
-    work, magnitude = np.empty_like(x[0]), np.empty_like(x[0])
+    work, magnitude = room(x), np.empty_like(x[0])
     for r in range(start, stop):
         row, _, live = enter(x[r], out[r], work)
         if not live:
@@ -281,7 +281,7 @@ def budgetmax_row(x, top, gamma, upper, total, out, z):
 
 @kernel
 def budgetmax(x, gamma, upper, total, out, start, stop):
-    work, z = x[0].copy(), x[0].copy()
+    work, z = room(x), np.empty_like(x[0])
     for r in range(start, stop):
         y = out[r]
         row, top, live = enter(x[r], y, work)
@@ -292,7 +292,7 @@ def budgetmax(x, gamma, upper, total, out, start, stop):
 @kernel
 def budgetmax_jacobian(y, v, gamma, upper, out, start, stop):
     one, zero = y.dtype.type(1), y.dtype.type(0)
-    work = y[0].copy()
+    work = np.empty_like(y[0])
     for r in range(start, stop):
         bound = upper[r % upper.shape[0]]
         for i in range(work.size):
@@ -329,7 +329,7 @@ def topkmax_row(z, k, out):
 
 @kernel
 def topkmax(x, k, temperature, out, start, stop):
-    work, z = x[0].copy(), x[0].copy()
+    work, z = room(x), np.empty_like(x[0])
     one = x.dtype.type(1)
     tiny, eps, huge, void = limits(x)
     for r in range(start, stop):

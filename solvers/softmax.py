@@ -5,7 +5,7 @@ Source: Boltzmann's distribution; the shift is folklore.
 
 from ._elementary import exp
 from ._jit import exact, kernel
-from .rows import enter, normalise, row_sum
+from .rows import enter, normalise, room, row_sum
 
 __all__ = ["softmax", "softmax_row", "weighted_jacobian_row"]
 
@@ -20,7 +20,7 @@ def softmax_row(x, top, gamma, out):
 
 @kernel
 def softmax(x, gamma, out, start, stop):
-    work = x[0].copy()
+    work = room(x)
     for r in range(start, stop):
         y = out[r]
         row, top, live = enter(x[r], y, work)

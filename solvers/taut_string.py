@@ -183,11 +183,12 @@ def _direct(r, c, bound, out, first, last):
 
 
 @kernel
-def _taut_string(r, c, bound, out, first, last, left, previous, status, up, up_size, low, low_size):
+def _taut_string(r, c, bound, out, first, last, left, previous, status, hulls):
     """The rest of the chain; returns the status. ``low`` falls, ``up`` rises; their last pieces are no entries."""
     one, zero = r.dtype.type(1), r.dtype.type(0)
     _, eps, huge, _ = limits(r)
     coarse = r.dtype.type(_GRID) / eps
+    up, up_size, low, low_size = hulls[0], hulls[1], hulls[2], hulls[3]
     final, start = last - 1, first
     up_head, up_tail, low_head, low_tail = 0, 0, 0, 0
     before = min(edge(c, first), bound) if first < final else zero
@@ -270,15 +271,15 @@ def _mend(r, c, bound, out, first, last):
 
 
 @kernel
-def solve_chain(r, c, out, first, last, up, up_size, low, low_size):
-    """Solve for ``first <= i < last``; the last arrays are room. Whether all is well, where c is one number.
+def solve_chain(r, c, out, first, last, hulls):
+    """Solve for ``first <= i < last``; ``hulls`` is room of four rows. Whether all is well, where c is one number.
 
     False where an entry may be masked, NaN or infinite.
     """
     bound = _largest_useful(r, widest(c, first, last), first, last)
     start, left, previous, status = _direct(r, c, bound, out, first, last)
     if start < last:
-        status = _taut_string(r, c, bound, out, start, last, left, previous, status, up, up_size, low, low_size)
+        status = _taut_string(r, c, bound, out, start, last, left, previous, status, hulls)
     for _ in range(_ROUNDS):
         if status != _TIED:
             break

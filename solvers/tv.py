@@ -11,7 +11,8 @@ An edge of weight c_k joins k and k + 1; c_k = 0 separates them.
 import numpy as np
 
 from ._jit import exact, kernel
-from .rows import compensated, enter, extent, floor_of, limits, place_of, row_sum, scale
+from ._threads import kept_rows
+from .rows import compensated, enter, extent, floor_of, limits, place_of, room, row_sum, scale
 from .simplex import sparsemax_row
 from .taut_string import edge, solve_chain, widest
 
@@ -28,28 +29,36 @@ def _edges(x, lam, weights, floor, c):
 
 
 @kernel
-def tv(x, lam, weights, out, start, stop):
-    """The prox of ``lam sum w_k |y_{k+1} - y_k|``, row by row; masked entries separate and get 0."""
-    zero, floor = x.dtype.type(0), floor_of(x)
-    n = x.shape[1]
-    c, work = np.empty(n, x.dtype), np.empty(n, x.dtype)
-    up, up_size, low, low_size = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
+def _solve_pieces(row, lam, weights, out, hulls):
+    """A row with masks, or with edge weights of its own: each connected piece."""
+    floor = floor_of(row)
+    c = np.empty_like(row)
+    _edges(row, lam, weights, floor, c)
+    first = 0
+    for i in range(row.size):
+        if i == row.size - 1 or c[i] == 0:
+            if i == first:
+                out[i] = row[i] if row[i] > floor else row.dtype.type(0)
+            else:
+                solve_chain(row, c, out, first, i + 1, hulls)
+            first = i + 1
+
+
+@kernel
+def _tv_rows(x, lam, weights, hulls, out, start, stop):
+    zero, floor, work = x.dtype.type(0), floor_of(x), room(x)
     for r in range(start, stop):
         plain = weights.shape[1] == 0 and zero < lam[r] < -floor / x.dtype.type(16)
-        if plain and solve_chain(x[r], lam[r], out[r], 0, n, up, up_size, low, low_size):
+        if plain and solve_chain(x[r], lam[r], out[r], 0, x.shape[1], hulls):
             continue
         row, _, live = enter(x[r], out[r], work)
-        if not live:
-            continue
-        _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
-        first = 0
-        for i in range(n):
-            if i == n - 1 or c[i] == 0:
-                if i == first:
-                    out[r, i] = row[i] if row[i] > floor else zero
-                else:
-                    solve_chain(row, c, out[r], first, i + 1, up, up_size, low, low_size)
-                first = i + 1
+        if live:
+            _solve_pieces(row, lam[r], weights[r % weights.shape[0]], out[r], hulls)
+
+
+def tv(x, lam, weights, out, start, stop):
+    """The prox of ``lam sum w_k |y_{k+1} - y_k|``, row by row; masked entries separate and get 0."""
+    _tv_rows(x, lam, weights, kept_rows(4, x), out, start, stop)
 
 
 @kernel
@@ -84,7 +93,7 @@ def _first_threshold(z, c, peak, work):
 
 
 @kernel
-def fusedmax_row(z, c, peak, out, up, up_size, low, low_size):
+def fusedmax_row(z, c, peak, out, hulls):
     """z: scores over gamma with maximum 0 at ``peak``, -inf where masked; overwritten. c: edge weights."""
     one, zero, void = z.dtype.type(1), z.dtype.type(0), limits(z)[3]
     reach = widest(c, 0, z.size)
@@ -103,7 +112,7 @@ def fusedmax_row(z, c, peak, out, up, up_size, low, low_size):
         if last == first + 1:
             out[first] = z[first]
         else:
-            solve_chain(z, c, out, first, last, up, up_size, low, low_size)
+            solve_chain(z, c, out, first, last, hulls)
         for i in range(first, last):
             top = max(top, out[i])
     sparsemax_row(out, top, one, z)
@@ -112,20 +121,24 @@ def fusedmax_row(z, c, peak, out, up, up_size, low, low_size):
 
 
 @kernel
-def fusedmax(x, gamma, lam, weights, out, start, stop):
+def _fusedmax_rows(x, gamma, lam, weights, kept, out, start, stop):
     floor = floor_of(x)
-    work, z, c = x[0].copy(), x[0].copy(), x[0].copy()
-    up, up_size, low, low_size = x[0].copy(), x[0].copy(), x[0].copy(), x[0].copy()
+    work = room(x)
+    z, c, hulls = kept[0], kept[1], kept[2:]
     for r in range(start, stop):
         row, top, live = enter(x[r], out[r], work)
         if live:
             scale(row, top, gamma[r], z)
             peak = place_of(row, top)
             if weights.shape[1] == 0:
-                fusedmax_row(z, lam[r], peak, out[r], up, up_size, low, low_size)
+                fusedmax_row(z, lam[r], peak, out[r], hulls)
             else:
                 _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
-                fusedmax_row(z, c, peak, out[r], up, up_size, low, low_size)
+                fusedmax_row(z, c, peak, out[r], hulls)
+
+
+def fusedmax(x, gamma, lam, weights, out, start, stop):
+    _fusedmax_rows(x, gamma, lam, weights, kept_rows(6, x), out, start, stop)
 
 
 @kernel
@@ -191,7 +204,7 @@ def fusedmax_subgradient(x, y, gamma, lam, weights, out, start, stop):
     """An element of the subdifferential at y, chosen so that it certifies y at x where one does."""
     floor = floor_of(x)
     zero = x.dtype.type(0)
-    c, z = x[0].copy(), x[0].copy()
+    c, z = np.empty_like(x[0]), np.empty_like(x[0])
     n = x.shape[1]
     for r in range(start, stop):
         _edges(x[r], lam[r], weights[r % weights.shape[0]], floor, c)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import regmax
-from regmax.solvers import entmax, isotonic, order, rows, simplex, tv
+from regmax.solvers import _threads, entmax, isotonic, order, rows, simplex, tv
 
 from . import reference
 from .instances import families, feasible_rows, operators, proxes
@@ -285,8 +285,17 @@ def test_float32_kernels_hold_no_float64_instruction(tmp_path):
     )
     found = json.loads(done.stdout)
     drivers = {name for kind in regmax.operators() for name in (kind, f"{kind}_jacobian")}
-    plain = {"topkmax_jacobian", "oscarmax", "oscarmax_jacobian"}
-    inside = {"_oscarmax_rows", "_owl_rows", "_cluster_means", "isotonic", "isotonic_jacobian", "l1_ball", "tv"}
+    plain = {"topkmax_jacobian", "fusedmax", "oscarmax", "oscarmax_jacobian"}
+    inside = {
+        "_oscarmax_rows",
+        "_owl_rows",
+        "_cluster_means",
+        "isotonic",
+        "isotonic_jacobian",
+        "l1_ball",
+        "_fusedmax_rows",
+        "_tv_rows",
+    }
     assert (drivers - plain) | inside <= set(found)
     assert {name: instructions for name, instructions in found.items() if instructions} == {}
 
@@ -303,6 +312,21 @@ def test_result_does_not_depend_on_threads(operator):
     finally:
         regmax.set_num_threads(before)
     np.testing.assert_array_equal(operator(x[1234]), serial[1234])
+
+
+def test_room_is_kept_per_thread_and_given_up_when_long():
+    like = np.zeros((3, 10), np.float32)
+    first = _threads.kept_rows(2, like)
+    assert (first.shape, first.dtype) == ((2, 10), np.float32)
+    assert _threads.kept_rows(2, like) is first
+    assert _threads.kept_rows(2, like.astype(float)).dtype == np.float64
+    other = []
+    thread = threading.Thread(target=lambda: other.append(_threads.kept_rows(2, like)))
+    thread.start()
+    thread.join()
+    assert not np.shares_memory(other[0], _threads.kept_rows(2, like))
+    long = np.broadcast_to(np.float32(0), (1, _threads._KEPT))
+    assert _threads.kept_rows(2, long) is not _threads.kept_rows(2, long)
 
 
 def test_concurrent_python_threads():
