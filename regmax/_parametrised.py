@@ -64,6 +64,39 @@ class Parametrised(ABC):
     def __call__(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
         """The solution for ``x``, of its shape and dtype."""
 
+    @abstractmethod
+    def _apply(
+        self, y: ArrayLike, v: ArrayLike, axis: int, x: ArrayLike | None, where: ArrayLike | None, *, transposed: bool
+    ) -> Array:
+        """The product of the Jacobian at ``y``, or of its transpose, with ``v``."""
+
+    def jacobian(
+        self,
+        y: ArrayLike,
+        v: ArrayLike,
+        axis: int = -1,
+        x: ArrayLike | None = None,
+        where: ArrayLike | None = None,
+    ) -> Array:
+        """The product ``J v`` of the Jacobian, at the answer ``y`` that was returned, with ``v``.
+
+        Rows are float32 or float64 as ``y`` is. An operator asks for the scores ``x`` (and their mask) only where its
+        weights do not determine J, that is where ``is_gradient`` is False. A proximal operator takes the mask from
+        ``where``, and from ``x`` if that is given, because an entry of ``y`` may be 0 without being masked.
+        """
+        return self._apply(y, v, axis, x, where, transposed=False)
+
+    def vjp(
+        self,
+        y: ArrayLike,
+        v: ArrayLike,
+        axis: int = -1,
+        x: ArrayLike | None = None,
+        where: ArrayLike | None = None,
+    ) -> Array:
+        """The product ``J^T v``: that of :meth:`jacobian` where J is symmetric, as it mostly is."""
+        return self._apply(y, v, axis, x, where, transposed=True)
+
     def _spread(self, batch: Rows) -> Spread:
         return {
             declared.name: spread(self.name, declared, getattr(self, declared.name), batch)

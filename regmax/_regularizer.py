@@ -140,32 +140,6 @@ class Regularizer(Parametrised):
         with np.errstate(invalid="ignore", over="ignore"):
             return batch.restore_scalars(self._omega(wide, mask.live, self._spread(mask)))
 
-    def jacobian(
-        self,
-        y: ArrayLike,
-        v: ArrayLike,
-        axis: int = -1,
-        x: ArrayLike | None = None,
-        where: ArrayLike | None = None,
-    ) -> Array:
-        """The product ``J v`` of the Jacobian of argmax, at the weights ``y`` that argmax returned, with ``v``.
-
-        Rows are float32 or float64 as ``y`` is. The scores ``x`` (and their mask) are asked for only where the weights
-        do not determine J, that is where :attr:`is_gradient` is False.
-        """
-        return self._apply(y, v, axis, x, where, transposed=False)
-
-    def vjp(
-        self,
-        y: ArrayLike,
-        v: ArrayLike,
-        axis: int = -1,
-        x: ArrayLike | None = None,
-        where: ArrayLike | None = None,
-    ) -> Array:
-        """The product ``J^T v``; the same as :meth:`jacobian` where argmax is a gradient, because J is symmetric."""
-        return self._apply(y, v, axis, x, where, transposed=True)
-
     def _apply(
         self, y: ArrayLike, v: ArrayLike, axis: int, x: ArrayLike | None, where: ArrayLike | None, *, transposed: bool
     ) -> Array:

@@ -115,31 +115,6 @@ class Proximal(Parametrised):
 
     __call__ = prox
 
-    def jacobian(
-        self,
-        y: ArrayLike,
-        v: ArrayLike,
-        axis: int = -1,
-        x: ArrayLike | None = None,
-        where: ArrayLike | None = None,
-    ) -> Array:
-        """The product ``J v`` of the Jacobian, at the point ``y`` that prox returned, with ``v``.
-
-        The mask is ``where``, and that of ``x`` if it is given; nothing else of ``x`` matters.
-        """
-        return self._apply(y, v, axis, x, where, transposed=False)
-
-    def vjp(
-        self,
-        y: ArrayLike,
-        v: ArrayLike,
-        axis: int = -1,
-        x: ArrayLike | None = None,
-        where: ArrayLike | None = None,
-    ) -> Array:
-        """The product ``J^T v``; the same as :meth:`jacobian` unless the quadratic part is weighted."""
-        return self._apply(y, v, axis, x, where, transposed=True)
-
     def _apply(
         self, y: ArrayLike, v: ArrayLike, axis: int, x: ArrayLike | None, where: ArrayLike | None, *, transposed: bool
     ) -> Array:
