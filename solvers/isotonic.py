@@ -182,7 +182,7 @@ def isotonic_jacobian(y, v, live, weights, transposed, out, start, stop):
         w = weights[r % weights.shape[0]]
         first = 0
         while first < n:
-            value, total, mass, last = y[r, first], zero, zero, first
+            value, total, mass, last = y[r, first], zero, zero, first  # mass is 0 until a live entry is met
             while last < n and (not live[r, last] or mass == zero or y[r, last] == value):
                 if live[r, last]:
                     value = y[r, last]

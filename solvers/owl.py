@@ -211,7 +211,7 @@ def _owl_rows(x, z, keys, live, l1, lam, weights, out, start, stop):
         for k in range(n, x.shape[1]):
             out[r, order[k]] = zero
         for i in range(x.shape[1]):
-            out[r, i] = -out[r, i] if x[r, i] < zero else out[r, i]
+            out[r, i] = -out[r, i] if x[r, i] < zero and out[r, i] > zero else out[r, i]
 
 
 def owl(x, l1, lam, weights, out, start, stop):

@@ -181,7 +181,8 @@ def l1_ball(x, radius, out, start, stop):
             continue
         sparsemax_row(magnitude, top, max(radius[r], limits(x)[0]), out[r])
         for i in range(row.size):
-            out[r, i] *= radius[r] if row[i] > zero else -radius[r]
+            size = out[r, i] * radius[r]
+            out[r, i] = -size if row[i] < zero and size > zero else size
 
 
 @kernel

@@ -1,6 +1,7 @@
 """Solvers that are wrong in ways that real ones have been; the verification must catch each."""
 
 import os
+import sys
 import time
 
 import numpy as np
@@ -112,6 +113,36 @@ def sparsemax_that_talks(x):
 
 def sparsemax_of_nothing(x):
     """Forgets to return."""
+
+
+def sparsemax_of_infinity(x):
+    """Overflows."""
+    return np.full_like(x, np.inf)
+
+
+def simplex_of_infinity(x, radius=1.0):
+    """Overflows, where the certificate divides by the size of the answer."""
+    return np.full_like(x, np.inf)
+
+
+def sparsemax_that_leaves(x):
+    """Leaves Python politely where two scores tie."""
+    if any(len(np.unique(row)) < len(row) for row in x):
+        sys.exit(3)
+    return regmax.sparsemax(x)
+
+
+def sparsemax_nearly_feasible(x):
+    """Weights of float32 that sum to a little more than 1."""
+    y = regmax.sparsemax(x)
+    return y * np.float32(1 + 8e-6) if x.dtype == np.float32 else y
+
+
+def dies_of_one(x):
+    """Ends its process, suddenly, where the first entry is 1."""
+    if x[0, 0] == 1:
+        os._exit(0)
+    return x
 
 
 NOT_A_FUNCTION = 3

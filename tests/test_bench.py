@@ -136,13 +136,16 @@ def test_what_there_is(capsys):
         (["--threads", "0"], "argument --threads: must be whole numbers above 0"),
         (["--json", "no/f.json", "--list", "--seconds", "x"], "argument --seconds: must be a number above 0"),
         (["--json", "no/f.json"], "the folder "),
+        (["--group", "one call", "--plot", "p.png"], "--plot needs the table scaling"),
+        (["--json", "f", "--page", "f"], "--json and --page name the same file"),
     ],
 )
 def test_bad_input_is_one_sentence(capsys, arguments, words):
     assert words in complaint(capsys, ["bench", *arguments], "regmax bench")
 
 
-def test_a_picture_needs_its_table(capsys):
-    assert main(["bench", "--group", "one call", "--seconds", "0.001", "--plot", "p.png"]) == 2
-    assert "--plot needs the table scaling" in capsys.readouterr().err
-    assert not Path("p.png").exists()
+@pytest.mark.parametrize("broken", [{"libraries": "none"}, {"date": None}, {"lines": [{}]}])
+def test_figures_of_another_kind(capsys, broken):
+    found = {"date": "", "machine": "", "command": "", "regmax": "", "libraries": {}, "lines": [], **broken}
+    Path("f.json").write_text(json.dumps(found))
+    assert "holds no figures" in complaint(capsys, ["bench", "--from", "f.json", "--page", "p.md"], "regmax bench")

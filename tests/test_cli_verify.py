@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,9 @@ def test_a_failure_repeats_and_its_exit_code_is_1(capsys):
     assert main(["verify", "--op", "oscarmax", *QUICK, *solver, "--json", "r.json"]) == 1
     assert "FAIL" in capsys.readouterr().out
     failure = json.loads(Path("r.json").read_text())["failures"][0]
-    words = re.findall(r'"[^"]*"|\S+', failure["line"])
+    words = shlex.split(failure["line"])
     assert words[:2] == ["regmax", "verify"]
-    assert main([word.strip('"') for word in words[1:]]) == 1
+    assert main(words[1:]) == 1
     assert failure["what"] in capsys.readouterr().out
 
 
@@ -69,6 +70,11 @@ def test_a_solver_beside_the_user(capsys):
         (("--tol", "-1"), "argument --tol: must be a number above 0, got '-1'"),
         (("--timeout", "nan"), "argument --timeout: must be a number above 0, got 'nan'"),
         (("--case", "sparsemax"), "a case must read operator/sample/size/family/dtype/layout"),
+        (("--case", "sparsemax/0/3/nofamily/float64/plain"), "there is no family 'nofamily' of sparsemax"),
+        (("--op", "fusedmax", "--case", "sparsemax/0/3/ties/float64/plain"), "there is no operator 'sparsemax'"),
+        (("--op", ""), "--op names no operator; there are budgetmax"),
+        (("--json", "r", "--html", "./r"), "--json and --html name the same file: name two"),
+        (("--op", "sparsemax", "--solver", "os:abc", "--timeout", "1e300"), "timeout must be > 0 and at most"),
         (("--op", "sparsemax", "--json", "no/r.json"), "the folder "),
         (("--op", "sparsemax", "--html", "."), "'.' is not a regular file: name another output"),
     ],

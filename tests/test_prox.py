@@ -239,6 +239,49 @@ def test_limits():
 
 
 @pytest.mark.parametrize(
+    ("scale", "weights"),
+    [
+        (1e300, [1e9, 2e9, 3e9]),
+        (1e200, [1e110] * 3),
+        (1e-300, [1e-25, 1e-25, 2e-25]),
+        (1.0, [1.7e308] * 3),
+        (1.0, [5e-324] * 3),
+    ],
+)
+def test_isotonic_weights_of_any_size(scale, weights):
+    x = np.array([2.0, 1.0, 0.3])
+    relative = np.array(weights) / weights[0]
+    expected = np.sum(relative * x) / np.sum(relative)
+    y = prox.isotonic(scale * x, weights)
+    np.testing.assert_allclose(y, scale * expected, rtol=1e-14)
+    proximal = prox.Isotonic(np.array(weights))
+    assert proximal.certify(scale * x, y).error_bound <= 1e-7 * scale
+    assert proximal.certify(scale * x, y * [1, 1, 1.001]).error_bound > 1e-5 * scale
+    found = proximal.jacobian(y, [1.0, 0.0, 0.0])
+    np.testing.assert_allclose(found, relative[0] / relative.sum(), rtol=1e-12)
+    if scale == 1:
+        narrow = np.float32(np.clip(weights, 1e-45, 3e38))
+        np.testing.assert_allclose(prox.isotonic(x.astype(np.float32), narrow), expected, rtol=1e-6)
+
+
+def test_slope_weights_that_cannot_be_summed():
+    np.testing.assert_array_equal(prox.slope(np.ones(1000, np.float32), np.linspace(1e36, 0, 1000)), 0)
+    np.testing.assert_array_equal(prox.slope(np.ones(40), np.linspace(1e307, 0, 40)), 0)
+    several = prox.slope(np.array([[1.0, 2.0], [3.0, -1.0]]), np.array([[1e307, 0.0], [0.5, 0.0]]))
+    np.testing.assert_allclose(several, [[0, 0], [2.5, -1]])
+
+
+def test_no_negative_zeros():
+    for y in (
+        prox.l1_ball([-np.inf, 1.0, -2.0, -0.1]),
+        prox.oscar([-np.inf, 1.0, -2.0, -0.1], 0.5, 0.1),
+        prox.slope([-np.inf, 1.0, -0.1], [0.5, 0.4, 0.4]),
+        prox.l1_ball([True, False, True]),
+    ):
+        assert not np.signbit(y[y == 0]).any()
+
+
+@pytest.mark.parametrize(
     ("call", "kind", "sentence"),
     [
         (lambda: prox.simplex([1.0], 0), ValueError, "prox.simplex: radius must be > 0 and finite, got 0"),

@@ -1,12 +1,21 @@
 """The verification itself: all of ours passes, and every solver that is wrong is caught, with a line to repeat it."""
 
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import regmax
 from regmax.verify import Case, check, families, verify
 from regmax.verify.instances import LAYOUTS, laid_out
-from regmax.verify.runner import OwnProcess
+from regmax.verify.runner import OwnProcess, SolverError
 from regmax.verify.subject import kinds
 
 from . import bad_solvers
@@ -38,6 +47,10 @@ WRONG = [
     (bad_solvers.sparsemax_with_nan, "sparsemax", "answers NaN in row", "-inf"),
     (bad_solvers.sparsemax_in_place, "sparsemax", "changes its input", "normal 1"),
     (bad_solvers.sparsemax_of_nothing, "sparsemax", "returns shape ()", "normal 1"),
+    (bad_solvers.sparsemax_of_infinity, "sparsemax", "answers infinity in row 0", "normal 1"),
+    (bad_solvers.simplex_of_infinity, "prox.simplex", "answers infinity in row 0", "normal 1"),
+    (bad_solvers.sparsemax_that_leaves, "sparsemax", "raises SystemExit: 3", "ties"),
+    (bad_solvers.sparsemax_nearly_feasible, "sparsemax", "violates a constraint", "normal 1"),
 ]
 
 
@@ -106,7 +119,7 @@ def test_a_process_of_its_own(solver, what):
     for failure in report.failures:
         assert what in failure.what
         assert failure.line == (
-            f'regmax verify --op sparsemax --seed 0 --cases 6 --case "{failure.case}" --solver {HERE}:{solver}'
+            f"regmax verify --op sparsemax --case '{failure.case}' --timeout 2.0 --solver {HERE}:{solver}"
         )
 
 
@@ -158,6 +171,25 @@ def describe_memory(x):
             ValueError,
             "verify: a case must read operator/sample/size/family/dtype/lay",
         ),
+        ((abs, regmax.Regularizer), {}, TypeError, "verify: operator must be an operator, its class or its name, got"),
+        ((3, "sparsemax"), {}, TypeError, "verify: solver must be a callable or package.module:function, got 3"),
+        ((abs, "sparsemax"), {"rows": 0}, ValueError, "verify: rows must be an integer >= 1, got 0"),
+        ((abs, "sparsemax"), {"sizes": (0,)}, ValueError, "verify: sizes must be integers >= 1, got (0,)"),
+        ((abs, "sparsemax"), {"sizes": 3}, ValueError, "verify: sizes must be integers >= 1, got 3"),
+        ((abs, "sparsemax"), {"tol": float("nan")}, ValueError, "verify: tol must be > 0 and finite, got nan"),
+        ((abs, "sparsemax"), {"timeout": 1e300}, ValueError, "verify: timeout must be > 0 and at most"),
+        *(
+            ((abs, "sparsemax"), {"case": case}, ValueError, f"verify: there is no {what}")
+            for case, what in (
+                ("fusedmax/0/3/ties/float64/plain", "operator 'fusedmax' of sparsemax"),
+                ("sparsemax/0/3/nothing/float64/plain", "family 'nothing'"),
+                ("sparsemax/0/3/huge/float32/plain", "family 'huge'"),
+                ("sparsemax/0/3/ties/float16/plain", "dtype 'float16'"),
+                ("sparsemax/0/3/ties/float64/tilted", "layout 'tilted'"),
+                ("sparsemax/99/3/ties/float64/plain", "sample, or a shorter row, 99"),
+                ("sparsemax/0/99999999999/ties/float64/plain", "sample, or a shorter row, 0"),
+            )
+        ),
     ],
 )
 def test_one_sentence(arguments, options, kind, sentence):
@@ -165,6 +197,67 @@ def test_one_sentence(arguments, options, kind, sentence):
         check(*arguments, **options)
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
+
+
+def test_what_was_not_measured_is_not_zero():
+    report = check(bad_solvers.sparsemax_of_nothing, "sparsemax", sizes=(3,))
+    assert np.isnan(report.worst_gap)
+    assert np.isnan(report.worst_derivative)
+    line = str(report).splitlines()[2]
+    assert line.split()[2:6] == ["-"] * 4
+    found = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert found["operators"][0]["worst_gap"] is None
+
+
+def test_lines_name_what_was_asked_for_and_survive_a_shell():
+    report = check(f"{HERE}:sparsemax_with_nan", "sparsemax", tol=1e-9, timeout=30.0, sizes=(2,), seed=3)
+    words = shlex.split(report.failures[0].line)
+    assert words[words.index("--tol") + 1] == "1e-09"
+    assert words[words.index("--timeout") + 1] == "30.0"
+    assert words[words.index("--seed") + 1] == "3"
+    assert words[words.index("--case") + 1] == str(report.failures[0].case)
+    assert (
+        verify(regmax.Sparsemax(), sizes=(3,), tol=1e-30)
+        .failures[0]
+        .line.startswith("regmax.verify.verify(regmax.Sparsemax(gamma=1.0), case=")
+    )
+
+
+def test_a_death_is_blamed_on_the_right_case():
+    runner = OwnProcess(f"{HERE}:dies_of_one", 20.0)
+    try:
+        for _ in range(6):
+            with pytest.raises(SolverError, match="ends the process"):
+                runner.solve(np.ones((2, 3)), {})
+            assert runner.solve(np.zeros((2, 3)), {}).shape == (2, 3)
+    finally:
+        runner.close()
+
+
+def test_a_hanging_child_goes_with_its_parent(tmp_path):
+    """Killed without a chance to clean up, the parent leaves nobody behind."""
+    code = (
+        "import threading, numpy as np\n"
+        "from regmax.verify.runner import OwnProcess\n"
+        f"runner = OwnProcess('{HERE}:sparsemax_that_hangs', None)\n"
+        "print(runner._process.pid, flush=True)\n"
+        "runner.solve(np.zeros((2, 3)), {})\n"
+    )
+    root = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    with parent:
+        child = int(parent.stdout.readline())
+        time.sleep(0.5)
+        parent.kill()
+    for _ in range(100):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the solver outlived the verification")
 
 
 def test_a_case_reads_back():

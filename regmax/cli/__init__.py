@@ -4,8 +4,11 @@ import argparse
 import difflib
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import regmax
@@ -26,6 +29,7 @@ _COMMANDS = (
 _BAD_INPUT = 2
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
+_TERMINATED = 143
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,6 +91,19 @@ def _run(options: argparse.Namespace) -> int:
     return int(code)
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a request to end unwind the stack, so that temporary files and child processes go."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: that of the process); the exit code: 1 if a verification failed,
     2 for input that must be changed."""
@@ -95,4 +112,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     _allow_any_path()
-    return _run(options)
+    with _terminable():
+        return _run(options)

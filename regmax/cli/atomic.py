@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import argparse
 import os
 import secrets
 from collections.abc import Iterator
@@ -8,7 +9,18 @@ from pathlib import Path
 
 from .errors import CommandError
 
-__all__ = ["replacing"]
+__all__ = ["distinct", "replacing"]
+
+
+def distinct(options: argparse.Namespace, *names: str) -> dict[str, str]:
+    """The output files among some options; no two may be the same file."""
+    named = {name: path for name in names if (path := getattr(options, name)) is not None}
+    seen: dict[str, str] = {}
+    for name, path in named.items():
+        other = seen.setdefault(os.path.realpath(path), name)
+        if other != name:
+            raise CommandError(f"--{other} and --{name} name the same file: name two")
+    return named
 
 
 def _checked(path: str | Path) -> Path:

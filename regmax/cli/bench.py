@@ -14,12 +14,14 @@ from typing import Any
 
 import regmax
 
-from .atomic import replacing
+from .atomic import distinct, replacing
 from .errors import CommandError
 from .options import a_number_above, several, whole_numbers
 from .progress import progress
 
 __all__ = ["configure", "run"]
+
+_NO_SCALING = "--plot needs the table scaling: add --group scaling"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -87,18 +89,24 @@ def _measure(options: argparse.Namespace, names: list[str]) -> tuple[dict[str, A
     return found, lines
 
 
+def _is_whole(found: dict[str, Any], lines: list[Any]) -> bool:
+    words = all(isinstance(found[key], str) for key in ("date", "machine", "command", "regmax"))
+    return words and isinstance(found["libraries"], dict) and all(isinstance(line.case, str) for line in lines)
+
+
 def _load(path: str) -> tuple[dict[str, Any], list[Any]]:
     from regmax.bench import Line, Measured
 
     try:
         whole = json.loads(Path(path).read_text(encoding="utf-8"))
         lines = [Line(**{**line, "cells": [Measured(**cell) for cell in line["cells"]]}) for line in whole.pop("lines")]
-        whole["date"], whole["machine"], whole["libraries"], whole["command"], whole["regmax"]
+        if not _is_whole(whole, lines):
+            raise ValueError
     except OSError as error:
         raise CommandError(
             f"cannot read {path} ({error.strerror}): name a file that `regmax bench --json` wrote"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{path} holds no figures: name a file that `regmax bench --json` wrote") from error
     return whole, lines
 
@@ -113,7 +121,7 @@ def _write(options: argparse.Namespace, found: dict[str, Any], lines: list[Any],
         )
     if "plot" in files:
         if not any(line.group == "scaling" for line in lines):
-            raise CommandError("--plot needs the table scaling: add --group scaling")
+            raise CommandError(_NO_SCALING)
         # Named by its format, because the temporary file has no ending that tells.
         draw(lines, files["plot"], Path(options.plot).suffix.lstrip(".") or "png")
     if "page" in files:
@@ -136,13 +144,15 @@ def run(options: argparse.Namespace) -> None:
         print(_listed())
         return
     names = _chosen(options)
+    if options.plot and not options.source and "scaling" not in names:
+        raise CommandError(_NO_SCALING)
     if options.plot:
         try:
             import matplotlib.figure  # noqa: F401
         except ImportError as error:
             raise CommandError('matplotlib is not installed: pip install "regmax[plot]"') from error
     with ExitStack() as outputs:
-        wanted = {key: path for key in ("json", "page", "plot") if (path := getattr(options, key)) is not None}
+        wanted = distinct(options, "json", "page", "plot")
         files = {key: outputs.enter_context(replacing(path)) for key, path in wanted.items()}
         found, lines = _load(options.source) if options.source else _measure(options, names)
         _write(options, found, lines, files)

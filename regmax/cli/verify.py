@@ -12,7 +12,7 @@ from typing import Any
 
 import regmax
 
-from .atomic import replacing
+from .atomic import distinct, replacing
 from .errors import CommandError
 from .options import a_number_above, a_whole_number, a_whole_number_above, several, whole_numbers
 from .progress import progress
@@ -69,11 +69,15 @@ def _chosen(options: argparse.Namespace) -> list[str]:
     for name in options.op or []:
         if name not in known:
             raise CommandError(f"there is no operator {name!r}; there are {', '.join(known)}")
+    if options.op == []:
+        raise CommandError(f"--op names no operator; there are {', '.join(known)}")
     if options.case is not None and not options.op:
         options.op = [options.case.split("/")[0]]
     if options.solver is not None and (options.op is None or len(options.op) != 1):
         raise CommandError("--solver needs one operator to be judged against: name it with --op")
-    return options.op or known
+    if options.case is not None and len(options.op or []) != 1:
+        raise CommandError("--case belongs to one operator: leave --op away, or name that one")
+    return list(dict.fromkeys(options.op or known))
 
 
 def _judged(options: argparse.Namespace, name: str, report: Any) -> Any:
@@ -93,6 +97,8 @@ def _judged(options: argparse.Namespace, name: str, report: Any) -> Any:
             return verify(name, **common)
         return check(options.solver, name, timeout=options.timeout, **common)
     except ValueError as error:
+        if not str(error).startswith("verify: "):
+            raise
         raise CommandError(str(error).removeprefix("verify: ")) from error
 
 
@@ -113,7 +119,7 @@ def _write(options: argparse.Namespace, report: Any, files: dict[str, Path]) -> 
     if "json" in files:
         settings = {key: getattr(options, key) for key in ("solver", "seed", "cases", "tol")}
         whole = {"regmax": regmax.__version__, **settings, **report.as_dict()}
-        files["json"].write_text(json.dumps(whole, indent=1), encoding="utf-8")
+        files["json"].write_text(json.dumps(whole, indent=1, allow_nan=False), encoding="utf-8")
     if "html" in files:
         from regmax.verify.page import page
 
@@ -136,8 +142,9 @@ def _print(report: Any, seconds: float) -> None:
         print(f"\nLeft out: {sentence}.")
     if not report.measurements:
         print("\nNothing was judged, which is no pass.")
-    verdict = "Everything passes" if report.passed else f"{len(report.failures)} failures"
-    print(f"\n{verdict}: {len(report.measurements)} cases in {seconds:.0f} s.")
+    broken = len({str(failure.case) for failure in report.failures})
+    verdict = "Everything passes" if report.passed else f"{broken} fail of"
+    print(f"\n{verdict}{':' if report.passed else ''} {len(report.measurements)} cases, in {seconds:.0f} s.")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -150,7 +157,7 @@ def run(options: argparse.Namespace) -> int:
         sys.path.insert(0, os.getcwd())  # as `python -m` does, so that a module in this folder is found
     names = _chosen(options)
     with ExitStack() as outputs:
-        named = {key: path for key in ("json", "html") if (path := getattr(options, key)) is not None}
+        named = distinct(options, "json", "html")
         files = {key: outputs.enter_context(replacing(path)) for key, path in named.items()}
         report = _all(options, names)
         _write(options, report, files)

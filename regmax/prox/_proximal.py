@@ -15,7 +15,7 @@ from regmax._problem import live_of
 from regmax._rows import as_rows, like_rows
 from regmax.certificate import Certificate
 
-__all__ = ["Proximal", "proximals"]
+__all__ = ["Proximal", "power_of_two_above", "proximals"]
 
 Array = NDArray[Any]
 
@@ -90,6 +90,10 @@ class Proximal(Parametrised):
         """The weights of the quadratic part, shape (rows or 1, n or 1)."""
         return np.ones((1, 1))
 
+    def _balanced(self, p: Spread) -> tuple[Spread, Array]:
+        """The parameters with a metric of ordinary size, and what it was divided by, per row or once."""
+        return p, np.ones(1)
+
     def _slopes(self, x: Array, y: Array, v: Array, jv: Array, p: Spread) -> Spread:
         """Derivatives of ``<v, prox(x)>`` in the parameters, per row and entry; ``jv`` is ``J^T v``."""
         return {}
@@ -163,14 +167,15 @@ class Proximal(Parametrised):
         batch = as_rows(self.name, x, axis, where)
         wide, live, p = self._wide(batch)
         point = like_rows(self.name, y, batch, "y", np.float64)
-        unit = _power_of_two_above(np.maximum(np.where(live, np.abs(wide), 0.0), np.abs(point)).max(axis=1))
+        unit = power_of_two_above(np.maximum(np.where(live, np.abs(wide), 0.0), np.abs(point)).max(axis=1))
         scaled = {key: _divided(v, unit) if key in self.homogeneous else v for key, v in p.items()}
         with np.errstate(invalid="ignore", over="ignore", divide="ignore", under="ignore"):
+            scaled, metric_unit = self._balanced(scaled)
             gap = self._gap(_divided(np.where(live, wide, 0.0), unit), _divided(point, unit), live, scaled)
             valid = ~(np.isnan(point).any(axis=1) | ~np.all(wide < np.inf, axis=1))
             gap = np.where(np.isnan(gap) & valid, np.inf, np.where(valid, np.maximum(gap, 0.0), np.nan))
-            bound = unit * np.sqrt(2.0 * gap / self._metric(p).min(axis=1))
-            gap = gap * unit * unit
+            bound = unit * np.sqrt(2.0 * gap / self._metric(scaled).min(axis=1))
+            gap = gap * unit * unit * metric_unit
         violation = np.where(valid, self._violation(point, live, p), np.nan)
         found = (violation, gap, bound)
         return Certificate(*(part.reshape(batch.batch_shape)[()] for part in found))
@@ -204,7 +209,7 @@ class Proximal(Parametrised):
         )
 
 
-def _power_of_two_above(size: Array) -> Array:
+def power_of_two_above(size: Array) -> Array:
     """A power of two near each size, 1 where it is 0 or not finite; dividing by it rounds nothing."""
     finite = np.where(np.isfinite(size) & (size > 0), size, 1.0)
     return np.ldexp(1.0, np.clip(np.frexp(finite)[1], -1000, 1000))

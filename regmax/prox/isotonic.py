@@ -11,7 +11,7 @@ from regmax._parametrised import Spread
 from regmax.solvers import isotonic as solver
 from regmax.solvers._threads import run
 
-from ._proximal import Proximal
+from ._proximal import Proximal, power_of_two_above
 
 __all__ = ["Isotonic", "isotonic"]
 
@@ -46,12 +46,23 @@ class Isotonic(Proximal):
     increasing: bool = parameter(True, FLAG)
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
+        p, _ = self._balanced(p)
         run(solver.isotonic, (x, p["weights"], p["increasing"]), out)
 
     def _multiply(
         self, y: NDArray[Any], v: NDArray[Any], live: NDArray[Any], p: Spread, out: NDArray[Any], *, transposed: bool
     ) -> None:
+        p, _ = self._balanced(p)
         run(solver.isotonic_jacobian, (y, v, live, p["weights"], np.full(len(y), transposed)), out)
+
+    def _balanced(self, p: Spread) -> tuple[Spread, NDArray[Any]]:
+        weights = p["weights"]
+        if not weights.shape[1]:
+            return super()._balanced(p)
+        # Products of weights and differences must not leave the range of floats; a common factor changes nothing.
+        unit = power_of_two_above(weights.max(axis=1).astype(np.float64))
+        light = np.maximum(weights / unit[:, None], np.finfo(weights.dtype).tiny).astype(weights.dtype)
+        return {**p, "weights": light}, unit
 
     def _metric(self, p: Spread) -> NDArray[Any]:
         return p["weights"] if p["weights"].shape[1] else np.ones((1, 1))

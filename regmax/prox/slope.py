@@ -10,11 +10,25 @@ from regmax._parameters import SLOPE_WEIGHT, parameter
 from regmax._parametrised import Spread
 from regmax.solvers import owl as solver
 from regmax.solvers._threads import run
+from regmax.solvers.rows import FLOOR
 
 from ._proximal import Proximal
 from ._sorted_l1 import by_rank, dual_point, sorted_l1
 
 __all__ = ["Slope", "slope"]
+
+
+def _useful(weights: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+    """The weights, or where their sums could overflow the least that still give zeros.
+
+    With ``w_1 >= sum |x|`` every prefix sum of weights exceeds that of the magnitudes, so the answer is 0.
+    """
+    n = x.shape[1]
+    if not weights.max(initial=0) > np.finfo(x.dtype).max / (8.0 * n * n):
+        return weights
+    with np.errstate(over="ignore", invalid="ignore"):
+        most = n * np.abs(np.where(x > FLOOR[x.dtype], x, 0)).max(axis=1)
+        return np.ascontiguousarray(np.minimum(weights, np.where(np.isnan(most), 0, most)[:, None]), x.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +57,7 @@ class Slope(Proximal):
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         rows = len(x)
-        run(solver.owl, (x, np.zeros(rows, x.dtype), np.ones(rows, x.dtype), p["weights"]), out)
+        run(solver.owl, (x, np.zeros(rows, x.dtype), np.ones(rows, x.dtype), _useful(p["weights"], x)), out)
 
     def _multiply(
         self, y: NDArray[Any], v: NDArray[Any], live: NDArray[Any], p: Spread, out: NDArray[Any], *, transposed: bool

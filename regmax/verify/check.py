@@ -1,6 +1,10 @@
 """Any solver judged against an operator: on every family of rows, by certificate, by CVXPY and by its derivatives."""
 
+import shlex
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from inspect import isabstract
 from typing import Any
 
 import numpy as np
@@ -14,13 +18,15 @@ from .report import Case, Failure, Measurement, Report
 from .runner import InProcess, OwnProcess, Runner, SolverError
 from .subject import admissible, kinds, measure, objective, scale, size_of_answer, witness
 
-__all__ = ["DEFAULT_SIZES", "check", "verify"]
+__all__ = ["DEFAULT_SIZES", "DEFAULT_TIMEOUT", "DEFAULT_TOLERANCE", "check", "verify"]
 
 Array = NDArray[Any]
 #: Called with a label, how much is done, and how much there is.
 Progress = Callable[[str, int, int], None]
 
 DEFAULT_SIZES = (1, 2, 3, 8, 33, 257)
+DEFAULT_TOLERANCE = 1e-12
+DEFAULT_TIMEOUT = 60.0
 _DTYPES = ("float64", "float32")
 _FLOAT32_TOLERANCE = 1e-5
 _DERIVATIVE_TOLERANCE = 1e-6
@@ -31,6 +37,8 @@ _WITNESS_ROWS = 2
 _WITNESS_SIZES = range(1, 13)
 _SMOOTH_SIZES = range(2, 13)
 _SMOOTH_ROWS = 16
+_DEFAULTS = {"rows": 6, "seed": 0, "tol": DEFAULT_TOLERANCE, "timeout": DEFAULT_TIMEOUT}
+_LONGEST = 10**7
 #: Names in a case of what is no family.
 _DERIVATIVES, _BATCHES = "derivatives", "batches"
 
@@ -65,18 +73,23 @@ class _Judge:
         self.runner = runner
         self.seed = seed
         self.rows = rows
-        self.tolerance = {"float64": tol, "float32": max(tol, _FLOAT32_TOLERANCE)}
+        self.tol = tol
 
-    def solve(self, x: Array) -> Any:
-        """What the solver says; raises SolverError where it does not answer with an array like ``x``."""
-        if self.runner is None:
-            return self.operator(x)
-        names = self.runner.parameters()
+    def solve(self, x: Array) -> Array:
+        """What the solver says; raises SolverError where it does not answer with finite numbers, one per score."""
+        y = self.operator(x) if self.runner is None else self._asked(self.runner, x)
+        if not np.isfinite(y).all():
+            row = int(np.argmin(np.isfinite(y).all(axis=1)))
+            raise SolverError(f"answers {'NaN' if np.isnan(y[row]).any() else 'infinity'} in row {row}")
+        return y
+
+    def _asked(self, runner: Runner, x: Array) -> Array:
+        names = runner.parameters()
         given = {k: v for k, v in vars(self.operator).items() if v is not None and (names is None or k in names)}
         before = x.copy()
-        y = self.runner.solve(x, given)
+        answer = runner.solve(x, given)
         try:
-            y = np.asarray(y)
+            y = np.asarray(answer)
         except Exception as error:
             raise SolverError(f"returns something that is no array ({type(error).__name__})") from error
         if y.shape != x.shape:
@@ -102,22 +115,21 @@ class _Judge:
     def _family(self, case: Case) -> tuple[Measurement, list[str]]:
         x = self._rows_of(case)
         if not len(x):
-            return Measurement(case, 0.0, 0.0), []
+            return Measurement(case), []
         try:
             y = self.solve(x)
         except SolverError as error:
             return Measurement(case), [str(error)]
-        if np.isnan(y).any():
-            return Measurement(case), [f"answers NaN in row {int(np.isnan(y).any(axis=1).argmax())}"]
-        violations, gaps = measure(self.operator, x, y)
+        with np.errstate(invalid="ignore", over="ignore"):
+            violations, gaps = (np.nan_to_num(part, nan=np.inf) for part in measure(self.operator, x, y))
         violation, gap = float(np.max(violations)), float(np.max(gaps))
         problems = []
-        tolerance = self.tolerance[case.dtype]
+        tolerance = max(self.tol, _FLOAT32_TOLERANCE) if case.dtype == "float32" else self.tol
         rounding = 8 * np.sqrt(case.n) * float(np.finfo(case.dtype).eps)
-        if not violation <= max(rounding, tolerance if tolerance > 1e-12 else 0.0):
-            problems.append(f"row {int(np.nanargmax(violations))} violates a constraint by {violation:.1e} of its size")
+        if not violation <= (rounding if self.tol <= DEFAULT_TOLERANCE else max(rounding, self.tol)):
+            problems.append(f"row {int(np.argmax(violations))} violates a constraint by {violation:.1e} of its size")
         if not gap <= tolerance:
-            problems.append(f"row {int(np.nanargmax(gaps))} has gap {gap:.1e}, allowed {tolerance:.0e}")
+            problems.append(f"row {int(np.argmax(gaps))} has gap {gap:.1e}, allowed {tolerance:.0e}")
         distance = self._distance(case, x, y, problems)
         return Measurement(case, violation, gap, distance), problems
 
@@ -157,12 +169,12 @@ class _Judge:
         v = v[: len(x)]
         problems = []
         if not len(x):
-            return Measurement(case, derivative=0.0), []
+            return Measurement(case), []
         try:
             worst = jacobian_error(self.solve, self.operator, x, v)
         except SolverError as error:
             return Measurement(case), [str(error)]
-        if not worst <= _DERIVATIVE_TOLERANCE:
+        if worst is not None and not worst <= _DERIVATIVE_TOLERANCE:
             problems.append(f"the Jacobian product differs from difference quotients by {worst:.1e}")
         if self.runner is None:
             structure = structure_error(self.operator, x)
@@ -171,7 +183,7 @@ class _Judge:
             along = parameter_error(self.operator, x, v)
             if not along <= _DERIVATIVE_TOLERANCE:
                 problems.append(f"derivatives in parameters differ from difference quotients by {along:.1e}")
-            worst = max(worst, along)
+            worst = max(worst or 0.0, along)
         return Measurement(case, derivative=worst), problems
 
     def _batches(self, case: Case) -> tuple[Measurement, list[str]]:
@@ -181,7 +193,8 @@ class _Judge:
         alone = np.concatenate([self.solve(row[None]) for row in x]) if len(x) else y
         problems = [] if np.array_equal(alone, y) else ["a row alone gets another answer than in a batch"]
         operator = self.operator
-        numbers = {k: v for k, v in vars(operator).items() if isinstance(v, float) and k != "upper"}
+        per_row = [f.name for f in fields(operator) if f.metadata["kind"] == "row"]
+        numbers = {k: v for k in per_row if isinstance(v := getattr(operator, k), float)}
         if len(x) and numbers:
             factors = np.linspace(1.0, 1.5, len(x))
             several = type(operator)(**{**vars(operator), **{k: v * factors for k, v in numbers.items()}})
@@ -224,7 +237,9 @@ def _samples(chosen: Any, n: int) -> Sequence[Any]:
 
 def _kind(operator: Any) -> Any:
     """An operator with its parameters, or a class of operators, from what a caller may name it by."""
-    if isinstance(operator, Parametrised) or (isinstance(operator, type) and issubclass(operator, Parametrised)):
+    if isinstance(operator, Parametrised):
+        return operator
+    if isinstance(operator, type) and issubclass(operator, Parametrised) and not isabstract(operator):
         return operator
     if isinstance(operator, str):
         if operator in kinds():
@@ -233,13 +248,56 @@ def _kind(operator: Any) -> Any:
     raise TypeError(f"verify: operator must be an operator, its class or its name, got {operator!r}")
 
 
-def _line(case: Case, solver: Any, chosen: Any, seed: int, rows: int) -> str:
-    """What to type to see one case again."""
+def _asked_for(chosen: Any, name: str) -> str:
+    """How a caller would write what is judged against."""
+    if not isinstance(chosen, Parametrised):
+        return repr(name)
+    if any(isinstance(v, np.ndarray) for v in vars(chosen).values()):
+        return "operator"
+    return f"regmax.{'prox.' if name.startswith('prox.') else ''}{chosen!r}"
+
+
+def _line(case: Case, solver: Any, chosen: Any, options: dict[str, Any]) -> str:
+    """What to type to see one case again; ``options`` are those that are not the defaults."""
     if isinstance(chosen, Parametrised) or callable(solver):
-        asked = "operator" if isinstance(chosen, Parametrised) else repr(case.operator)
-        return f'regmax.verify.check(solver, {asked}, case="{case}", seed={seed}, rows={rows})'
-    named = f" --solver {solver}" if solver else ""
-    return f'regmax verify --op {case.operator} --seed {seed} --cases {rows} --case "{case}"{named}'
+        named = "".join(f", {key}={value!r}" for key, value in options.items())
+        call = f"check(solver, {_asked_for(chosen, case.operator)}" if solver else f"verify({_asked_for(chosen, '')}"
+        return f'regmax.verify.{call}, case="{case}"{named})'
+    flags = {"rows": "cases", **{key: key for key in ("seed", "tol", "timeout")}}
+    given = [word for key, value in options.items() for word in (f"--{flags[key]}", str(value))]
+    judged = ["--solver", solver] if solver else []
+    return shlex.join(["regmax", "verify", "--op", case.operator, "--case", str(case), *given, *judged])
+
+
+def _checked(sizes: Sequence[int], rows: int, tol: float, timeout: float | None) -> None:
+    """Raise where an option cannot be used."""
+    if not isinstance(sizes, Sequence) or not sizes or not all(isinstance(n, int) and n >= 1 for n in sizes):
+        raise ValueError(f"verify: sizes must be integers >= 1, got {sizes!r}")
+    if not isinstance(rows, int) or rows < 1:
+        raise ValueError(f"verify: rows must be an integer >= 1, got {rows!r}")
+    if not 0 < tol < np.inf:
+        raise ValueError(f"verify: tol must be > 0 and finite, got {tol!r}")
+    if timeout is not None and not 0 < timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(f"verify: timeout must be > 0 and at most {threading.TIMEOUT_MAX:.0f} s, got {timeout!r}")
+
+
+def _only(case: str | None, chosen: Any) -> Case | None:
+    """The case to repeat; raises ValueError where there is no such case of the operator."""
+    if case is None:
+        return None
+    only = Case.parse(case)
+    said = families(2, rows=1, dtype=np.dtype(only.dtype if only.dtype in _DTYPES else "float64"))
+    known = [*said, _DERIVATIVES, _BATCHES]
+    for value, allowed, what in (
+        (only.operator, [chosen.name], "operator"),
+        (only.family, known, "family"),
+        (only.dtype, _DTYPES, "dtype"),
+        (only.layout, LAYOUTS, "layout"),
+        (only.sample, range(len(_samples(chosen, only.n))) if only.n <= _LONGEST else (), "sample, or a shorter row,"),
+    ):
+        if value not in allowed:
+            raise ValueError(f"verify: there is no {what} {value!r} of {chosen.name} for the case {case!r}")
+    return only
 
 
 def _run(
@@ -247,31 +305,32 @@ def _run(
     solver: Any,
     runner: Runner | None,
     sizes: Sequence[int],
-    rows: int,
-    seed: int,
-    tol: float,
     only: Case | None,
+    settings: dict[str, Any],
     progress: Progress | None,
 ) -> Report:
+    """Judge every case, or only one. ``settings`` holds rows, seed, tol and timeout."""
     report = Report()
     work: list[tuple[Any, Case]] = []
     for n in (only.n,) if only else sizes:
         for sample, operator in enumerate(_samples(chosen, n)):
+            if only is not None and only.sample != sample:
+                continue
             why = _covered(operator, runner, chosen)
             if why is not None:
                 report.skipped.append(why)
-                continue
-            if only is None:
+            elif only is None:
                 work += [(operator, case) for case in _cases(operator, sample, (n,), ours=runner is None)]
-            elif only.sample == sample:
+            else:
                 work.append((operator, only))
+    moved = {key: value for key, value in settings.items() if value != _DEFAULTS[key]}
     for done, (operator, case) in enumerate(work):
         if progress is not None:
             progress(f"{case.operator}, rows of {case.n}", done, len(work))
-        judge = _Judge(operator, runner, tol, seed, rows)
+        judge = _Judge(operator, runner, settings["tol"], settings["seed"], settings["rows"])
         measurement, problems = judge.judge(case)
         report.measurements.append(measurement)
-        report.failures += [Failure(case, what, _line(case, solver, chosen, seed, rows)) for what in problems]
+        report.failures += [Failure(case, what, _line(case, solver, chosen, moved)) for what in problems]
     return report
 
 
@@ -282,8 +341,8 @@ def check(
     sizes: Sequence[int] = DEFAULT_SIZES,
     rows: int = 6,
     seed: int = 0,
-    tol: float = 1e-12,
-    timeout: float | None = 60.0,
+    tol: float = DEFAULT_TOLERANCE,
+    timeout: float | None = DEFAULT_TIMEOUT,
     case: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -330,13 +389,17 @@ def check(
     Source: regmax; docs/verification.md.
     """
     chosen = _kind(operator)
-    only = None if case is None else Case.parse(case)
+    if not isinstance(solver, str) and not callable(solver):
+        raise TypeError(f"verify: solver must be a callable or package.module:function, got {solver!r}")
+    _checked(sizes, rows, tol, timeout)
+    only = _only(case, chosen)
+    settings = {"rows": rows, "seed": seed, "tol": tol, "timeout": timeout}
     try:
         runner: Runner = OwnProcess(solver, timeout) if isinstance(solver, str) else InProcess(solver, timeout)
     except SolverError as error:
         raise ValueError(f"verify: {error}") from error
     try:
-        return _run(chosen, solver, runner, sizes, rows, seed, tol, only, progress)
+        return _run(chosen, solver, runner, sizes, only, settings, progress)
     finally:
         runner.close()
 
@@ -347,7 +410,7 @@ def verify(
     sizes: Sequence[int] = DEFAULT_SIZES,
     rows: int = 6,
     seed: int = 0,
-    tol: float = 1e-12,
+    tol: float = DEFAULT_TOLERANCE,
     case: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -372,5 +435,7 @@ def verify(
     -----
     Source: regmax; docs/verification.md.
     """
-    only = None if case is None else Case.parse(case)
-    return _run(_kind(operator), None, None, sizes, rows, seed, tol, only, progress)
+    chosen = _kind(operator)
+    _checked(sizes, rows, tol, None)
+    settings = {"rows": rows, "seed": seed, "tol": tol, "timeout": DEFAULT_TIMEOUT}
+    return _run(chosen, None, None, sizes, _only(case, chosen), settings, progress)

@@ -40,9 +40,14 @@ def _largest(error: Array, size: Array) -> float:
     return float(np.abs(error).max(initial=0.0) / (1 + np.abs(size).max(initial=0.0)))
 
 
-def jacobian_error(solver: Slope, operator: Any, x: Array, v: Array) -> float:
-    """How far the operator's Jacobian product is from the quotients of the solver, in units of 1 + their size."""
+def jacobian_error(solver: Slope, operator: Any, x: Array, v: Array) -> float | None:
+    """How far the operator's Jacobian product is from the quotients of the solver, in units of 1 + their size.
+
+    None where every row has a kink.
+    """
     found, smooth = quotients(solver, x, v)
+    if not smooth.any():
+        return None
     expected = operator.jacobian(operator(x), v, x=x)
     return _largest((found - expected)[smooth], expected[smooth])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .report import Report
+from .report import Report, shown
 
 __all__ = ["page"]
 
@@ -49,6 +49,8 @@ def _gaps_by_size(report: Report) -> Callable[[Any], None]:
                 marker, dash = "osv^Dx+*"[index % 8], ("-", "--")[index // 8 % 2]
                 axes.loglog(sizes, worst, marker=marker, linestyle=dash, ms=4, lw=1, label=name)
             axes.set(title=dtype, xlabel="entries per row")
+            if len({m.case.n for m in report.measurements}) == 1:
+                axes.set_xlim(report.measurements[0].case.n / 2, 2 * report.measurements[0].case.n)
             axes.grid(alpha=0.3)
         panels[0].set_ylabel("worst gap, in units of scale")
         panels[1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -104,7 +106,7 @@ def _rows(report: Report) -> str:
     for name in report.operators:
         part = report.of(name)
         figures = (part.gap_in("float64"), part.gap_in("float32"), part.worst_distance, part.worst_derivative)
-        cells = "".join(f"<td>{figure:.1e}</td>" for figure in figures)
+        cells = "".join(f"<td>{shown(figure)}</td>" for figure in figures)
         verdict = "pass" if part.passed else f'<span class="fail">FAIL ({len(part.failures)})</span>'
         lines.append(f"<tr><td>{html.escape(name)}</td><td>{len(part.measurements)}</td>{cells}<td>{verdict}</td></tr>")
     return "\n".join(lines)

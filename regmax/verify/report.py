@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from math import isfinite, isnan
 from typing import Any
 
-__all__ = ["Case", "Failure", "Measurement", "Report", "summary", "table"]
+__all__ = ["Case", "Failure", "Measurement", "Report", "shown", "summary", "table"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Case:
     def parse(cls, text: str) -> "Case":
         """The case that prints as ``text``; raises ValueError otherwise."""
         parts = text.split("/")
-        if len(parts) != 6 or not parts[1].isdigit() or not parts[2].isdigit():
+        if len(parts) != 6 or not parts[1].isdecimal() or not parts[2].isdecimal() or int(parts[2]) < 1:
             raise ValueError(
                 f"verify: a case must read operator/sample/size/family/dtype/layout, such as "
                 f"fusedmax/0/8/ties/float64/plain, got {text!r}"
@@ -74,11 +75,11 @@ class Report:
         return bool(self.measurements) and not self.failures
 
     def _worst(self, name: str) -> float:
-        return max((v for m in self.measurements if (v := getattr(m, name)) is not None), default=0.0)
+        return max((v for m in self.measurements if (v := getattr(m, name)) is not None), default=float("nan"))
 
     @property
     def worst_gap(self) -> float:
-        """Largest gap in units of its scale."""
+        """Largest gap in units of its scale; NaN where none was measured, as for the others."""
         return self._worst("gap")
 
     def gap_in(self, dtype: str) -> float:
@@ -113,14 +114,30 @@ class Report:
         """Plain numbers and strings, for JSON."""
         return {
             "passed": self.passed,
-            "operators": [{"name": name, **summary(self.of(name))} for name in self.operators],
+            "operators": [{"name": name, **_plain(summary(self.of(name)))} for name in self.operators],
             "failures": [{"case": str(f.case), "what": f.what, "line": f.line} for f in self.failures],
             "skipped": self.skipped,
-            "measurements": [{**asdict(m), "case": str(m.case)} for m in self.measurements],
+            "measurements": [{**_plain(asdict(m)), "case": str(m.case)} for m in self.measurements],
         }
 
     def __str__(self) -> str:
         return "\n".join([table(self), *(f"\n{failure}" for failure in self.failures)])
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """What JSON can say: None for NaN, a word for infinity."""
+
+    def said(value: Any) -> Any:
+        if not isinstance(value, float) or isfinite(value):
+            return value
+        return None if isnan(value) else "infinity"
+
+    return {key: said(value) for key, value in values.items()}
+
+
+def shown(figure: float) -> str:
+    """A figure in a table; "-" where nothing was measured."""
+    return "-" if isnan(figure) else f"{figure:.1e}"
 
 
 def summary(part: Report) -> dict[str, Any]:
@@ -153,6 +170,6 @@ def table(report: Report) -> str:
         gaps = (part.gap_in("float64"), part.gap_in("float32"))
         figures = (*gaps, part.worst_distance, part.worst_derivative)
         verdict = "pass" if part.passed else f"FAIL ({len(part.failures)})"
-        shown = (str(len(part.measurements)), *(f"{figure:.1e}" for figure in figures), verdict)
-        lines.append(f"{name:<22}{_cells(shown)}")
+        cells = (str(len(part.measurements)), *map(shown, figures), verdict)
+        lines.append(f"{name:<22}{_cells(cells)}")
     return "\n".join(lines)

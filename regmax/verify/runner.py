@@ -1,10 +1,12 @@
 """Calls the solver that is judged: in this process, or in one of its own that can be cut off."""
 
+import contextlib
 import importlib
 import inspect
 import os
 import pickle
 import queue
+import signal
 import struct
 import subprocess
 import sys
@@ -19,6 +21,8 @@ __all__ = ["InProcess", "OwnProcess", "Runner", "SolverError", "accepted", "load
 
 Array = NDArray[Any]
 _PATIENCE_TO_IMPORT = 120.0
+_GONE = "ends the process that it runs in"
+_LONGEST = 300  # characters of what a solver has to say
 
 
 class SolverError(Exception):
@@ -50,8 +54,8 @@ def load(name: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:
-        raise SolverError(f"{name} cannot be imported ({type(error).__name__}: {error})") from error
+    except (Exception, SystemExit) as error:
+        raise SolverError(f"{name} cannot be imported ({type(error).__name__}: {error})"[:_LONGEST]) from error
     if not callable(found):
         raise SolverError(f"{name} is not a function")
     return found
@@ -70,7 +74,7 @@ def accepted(function: Callable[..., Any]) -> set[str] | None:
 
 def _said(error: BaseException) -> str:
     text = str(error).strip().splitlines()
-    return f"raises {type(error).__name__}{': ' + text[0] if text else ''}"
+    return f"raises {type(error).__name__}{': ' + text[0] if text else ''}"[:_LONGEST]
 
 
 class InProcess:
@@ -100,7 +104,7 @@ class InProcess:
     def _call(self, x: Array, parameters: dict[str, Any]) -> Any:
         try:
             return self._function(x, **parameters)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SolverError(_said(error)) from error
 
     def _outcome(self, x: Array, parameters: dict[str, Any]) -> tuple[Any, SolverError | None]:
@@ -108,6 +112,8 @@ class InProcess:
             return self._call(x, parameters), None
         except SolverError as error:
             return None, error
+        except BaseException as error:
+            return None, SolverError(_said(error))
 
     def close(self) -> None:
         pass
@@ -127,7 +133,10 @@ def _read(stream: IO[bytes]) -> Any:
 
 
 class OwnProcess:
-    """The function ``package.module:function`` in a process of its own, which is killed when a case takes too long."""
+    """The function ``package.module:function`` in a process of its own, killed when a call takes too long.
+
+    An answer is ("ready", ...), ("answer", ...), ("failed", why) or ("gone", why): then there is no process any more.
+    """
 
     def __init__(self, name: str, timeout: float | None) -> None:
         self.label = name
@@ -145,14 +154,19 @@ class OwnProcess:
         code = "import sys; from regmax.verify.runner import serve; serve(sys.argv[1])"
         command = [sys.executable, "-c", code, self.label]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,  # so that what the solver starts can be ended with it
         )
         self._answers = queue.SimpleQueue()
         threading.Thread(target=self._listen, args=(self._process, self._answers), daemon=True).start()
         kind, content = self._next(_PATIENCE_TO_IMPORT)
         if kind != "ready":
             self.close()
-            raise SolverError(content)
+            raise SolverError(content if kind == "failed" else f"{self.label} cannot be imported: it {content}")
         self._names = content
 
     @staticmethod
@@ -162,26 +176,27 @@ class OwnProcess:
             while True:
                 answers.put(_read(process.stdout))
         except (EOFError, OSError, pickle.UnpicklingError):
-            answers.put(("failed", "ends the process that it runs in"))
+            answers.put(("gone", _GONE))
 
     def _next(self, timeout: float | None) -> tuple[str, Any]:
         try:
             return self._answers.get(timeout=timeout)
         except queue.Empty:
-            self.close()
-            return "failed", f"takes more than {timeout:g} s"
+            return "gone", f"takes more than {timeout:g} s"
 
     def solve(self, x: Array, parameters: dict[str, Any]) -> Any:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None:
             self._start()
         assert self._process is not None
         assert self._process.stdin is not None
         try:
             _write(self._process.stdin, (x, x.strides, x.flags.writeable, parameters))
+            kind, content = self._next(self._timeout)
         except OSError:
-            raise SolverError("ends the process that it runs in") from None
-        kind, content = self._next(self._timeout)
-        if kind == "failed":
+            kind, content = "gone", _GONE
+        if kind == "gone":
+            self.close()
+        if kind != "answer":
             raise SolverError(content)
         answer, seen = content
         x_after = np.asarray(seen)
@@ -191,12 +206,29 @@ class OwnProcess:
 
     def close(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            _end(self._process)
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
                     stream.close()
             self._process = None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process, and where the system can, all that it started."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+
+
+def _receive(requests: IO[bytes], received: "queue.SimpleQueue[Any]") -> None:
+    """Pass on requests; end the process, whatever the solver is doing, when the other side has gone."""
+    while True:
+        try:
+            received.put(_read(requests))
+        except (EOFError, OSError):
+            os._exit(0)
 
 
 def _laid_out_again(x: Array, strides: tuple[int, ...], writeable: bool) -> Array:
@@ -225,11 +257,10 @@ def serve(name: str) -> None:
         return
     _write(answers, ("ready", accepted(function)))
     runner = InProcess(function, None)
+    received: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(requests, received), daemon=True).start()
     while True:
-        try:
-            x, strides, writeable, parameters = _read(requests)
-        except EOFError:
-            return
+        x, strides, writeable, parameters = received.get()
         x = _laid_out_again(x, strides, writeable)
         try:
             _write(answers, ("answer", (np.asarray(runner.solve(x, parameters)), np.ascontiguousarray(x))))
