@@ -110,6 +110,8 @@ def spread(owner: str, declared: Field[Any], value: Any, batch: Rows) -> NDArray
 
     Numbers that float32 cannot tell from forbidden ones are refused; gamma is raised to the smallest normal number.
     """
+    if value is None:
+        return np.empty((1, 0), batch.data.dtype)
     narrow = batch.data.dtype == np.float32
     with np.errstate(over="ignore") if narrow else nullcontext():
         array = _spread(owner, declared, value, batch)
@@ -134,8 +136,6 @@ def _spread(owner: str, declared: Field[Any], value: Any, batch: Rows) -> NDArra
         dtype = np.dtype(np.int64)
     if declared.metadata["rule"] is FLAG:
         dtype = np.dtype(bool)
-    if value is None:
-        return np.empty((1, 0), dtype)
     if kind == "row":
         if not isinstance(value, np.ndarray):
             return _filled(rows, value, dtype)

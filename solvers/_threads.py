@@ -114,7 +114,7 @@ def kept_rows(count: int, like):
 
 def _read_only(array):
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 
@@ -154,6 +154,9 @@ def run(driver, inputs, *outputs) -> None:
     rows, width = outputs[-1].shape
     arguments = (*map(_read_only, inputs), *outputs)
     useful = min(rows, rows * width // _WORTH_A_THREAD)
+    if 0 < rows and useful <= 1:
+        driver(*arguments, 0, rows)
+        return
     threads = min(get_num_threads(), useful) if useful > 1 else 1
     blocks = _blocks(rows, width, threads)
     if threads > 1:
