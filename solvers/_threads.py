@@ -154,7 +154,7 @@ def run(driver, inputs, *outputs) -> None:
     rows, width = outputs[-1].shape
     arguments = (*map(_read_only, inputs), *outputs)
     useful = min(rows, rows * width // _WORTH_A_THREAD)
-    if 0 < rows and useful <= 1:
+    if rows > 0 and useful <= 1:
         driver(*arguments, 0, rows)
         return
     threads = min(get_num_threads(), useful) if useful > 1 else 1
