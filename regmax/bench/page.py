@@ -8,7 +8,8 @@ from .table import Line, Measured, yardstick
 
 __all__ = ["draw", "markdown"]
 
-_YARDSTICKS = ("copy", "torch softmax", "numpy sort")
+#: What answers another question, and how its line is drawn.
+_YARDSTICKS = {"copy": "--", "torch softmax": ":", "numpy sort": "-."}
 
 
 def _time(seconds: float) -> str:
@@ -86,7 +87,7 @@ def draw(lines: Sequence[Line], path: str | Path, kind: str = "png") -> None:
             points = [(n, 1e9 * cell.seconds / size) for n, size, cell in found if cell.seconds]
             style: dict[str, Any] = {"color": "#c0392b", "lw": 2.2, "zorder": 3} if library == "regmax" else {"lw": 1.1}
             if library in _YARDSTICKS:
-                style = {"color": "#999999", "lw": 1.0, "ls": "--" if library == "copy" else ":"}
+                style = {"color": "#999999", "lw": 1.0, "ls": _YARDSTICKS[library]}
             axes.loglog(*zip(*points, strict=True), label=library, **style)
         axes.set_title(name)
         axes.grid(alpha=0.25)
