@@ -1,7 +1,9 @@
 """The command line itself: version, help, mistakes, and a reader that left."""
 
 import os
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -56,3 +58,19 @@ def test_a_closed_pipe_is_no_error(monkeypatch):
     with open(writer, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert main(["info"]) == 141
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
+def test_a_request_to_end_leaves_nothing_behind(tmp_path):
+    paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
+    command = [sys.executable, "-m", "regmax", "verify", "--json", "report.json"]
+    child = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.DEVNULL)
+    with child:
+        for _ in range(600):
+            if list(tmp_path.iterdir()):
+                break
+            time.sleep(0.1)
+        assert [path.suffix for path in tmp_path.iterdir()] == [".tmp"]
+        child.terminate()
+        assert child.wait(timeout=60) == 143
+    assert not list(tmp_path.iterdir())
