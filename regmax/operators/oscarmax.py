@@ -189,7 +189,8 @@ def oscarmax_published(
     p = Oscarmax(lam, gamma)._spread(batch)
     if not np.isfinite(p["lam"]).all():
         raise ValueError(f"oscarmax_published: lam must be finite, got {p['lam'].max()}")
-    scaled = np.where(batch.live, batch.data / p["gamma"][:, None], -np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.where(batch.live, batch.data / p["gamma"][:, None], -np.inf)
     out = np.empty_like(scaled)
     run(solver.owl, (scaled, np.zeros_like(p["lam"]), p["lam"], p["weights"]), out)
     return batch.restore(sparsemax(out, where=batch.live))
