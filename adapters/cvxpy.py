@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regmax import Regularizer
-from regmax._rows import as_rows
 from regmax.prox import Proximal
 
 __all__ = ["argmax", "prox"]
@@ -47,7 +46,7 @@ def _completed(operator: Regularizer | Proximal, y: NDArray[Any], live: NDArray[
     """Weights made feasible to rounding: what sums to less than it must would seem better than the best."""
     if isinstance(operator, Proximal):
         return y
-    batch = as_rows(operator.name, np.where(live, 0.0, -np.inf))
+    batch = operator._batch(np.where(live, 0.0, -np.inf))
     y = np.maximum(y, 0.0)
     return y * (operator._domain(operator._spread(batch)).mass(1)[0] / y.sum())
 
@@ -81,7 +80,8 @@ def _solve_row(operator: Regularizer | Proximal, x: NDArray[Any], live: NDArray[
 
 
 def _rows(operator: Regularizer | Proximal, x: ArrayLike, axis: int, where: ArrayLike | None) -> NDArray[Any]:
-    batch = as_rows(operator.name, x, axis, where)
+    batch = operator._batch(x, axis, where)
+    operator = operator._folded(batch)
     out = np.zeros(batch.data.shape)
     for row, live, y in zip(batch.data.astype(np.float64), batch.live, out, strict=True):
         if not np.all(row < np.inf):

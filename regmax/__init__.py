@@ -12,6 +12,7 @@ if not _os.path.isdir(_os.path.join(__path__[0], "solvers")) and _os.path.isfile
 
 from regmax.solvers._threads import get_num_threads, set_num_threads
 
+from ._convergence import ConvergenceWarning
 from ._regularizer import Regularizer
 from ._version import __version__
 from ._warmup import warmup
@@ -45,6 +46,7 @@ from ._regularizer import operators
 __all__ = [
     "Budgetmax",
     "Certificate",
+    "ConvergenceWarning",
     "Entmax",
     "Fusedmax",
     "Normmax",

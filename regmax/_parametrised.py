@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._parameters import check, spread, sum_to_shape
-from ._rows import Rows
+from ._rows import Rows, as_rows
 
 __all__ = ["Parametrised", "Spread"]
 
@@ -30,6 +30,10 @@ class Parametrised(ABC):
     name: ClassVar[str]
     #: CVXPY solvers that reach a tight tolerance on this problem; of several the better answer counts.
     witnesses: ClassVar[tuple[str, ...]] = ("CLARABEL",)
+    #: The gap, relative to the scale of a row, at which an iterative float64 solver stops; 0 for a finite one.
+    tolerance: ClassVar[float] = 0.0
+    #: Whether the unit is a matrix: two axes, or one that is folded by the field ``shape``.
+    matrix: ClassVar[bool] = False
 
     _registry: ClassVar[dict[str, type["Parametrised"]]]
 
@@ -97,11 +101,39 @@ class Parametrised(ABC):
         """The product ``J^T v``: that of :meth:`jacobian` where J is symmetric, as it mostly is."""
         return self._apply(y, v, axis, x, where, transposed=True)
 
+    def _batch(self, x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None, name: str = "x") -> Rows:
+        """The problems in ``x`` as rows; for matrices the default axis stands for the last two."""
+        if not self.matrix:
+            return as_rows(self.name, x, axis, where, name)
+        shape: tuple[int, int] | None = getattr(self, "shape", None)
+        if shape is None:
+            pair = (-2, -1) if isinstance(axis, int) and axis == -1 else axis
+            if not isinstance(pair, tuple | list):
+                raise ValueError(f"{self.name}: axis must be the two axes of a matrix, or shape be given, got {axis!r}")
+            return as_rows(self.name, x, pair, where, name, pair=True)
+        batch = as_rows(self.name, x, axis, where, name)
+        if batch.data.shape[1] != shape[0] * shape[1]:
+            raise ValueError(
+                f"{self.name}: shape must fold the {batch.data.shape[1]} entries of a row, got {shape[0]} x {shape[1]}"
+            )
+        batch.item_shape = shape
+        return batch
+
+    def _folded(self, batch: Rows) -> Self:
+        """The same operator for the rows of ``batch``, in which matrices are flattened."""
+        if not self.matrix:
+            return self
+        return type(self)(**{**self._fields(), "shape": batch.item_shape})
+
+    def _fields(self) -> dict[str, Any]:
+        return {declared.name: getattr(self, declared.name) for declared in _declared(type(self))}
+
     def _spread(self, batch: Rows) -> Spread:
-        return {
-            declared.name: spread(self.name, declared, getattr(self, declared.name), batch)
-            for declared in _declared(type(self))
-        }
+        values = self._fields()
+        p = {one.name: spread(self.name, one, values[one.name], batch) for one in _declared(type(self))}
+        if self.matrix:
+            p["shape"] = np.array(batch.item_shape)
+        return p
 
     def _fit(self, batch: Rows) -> Spread:
         """The parameters of each row, with those that depend on its scores."""

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._rows import Rows, as_rows
 
-__all__ = ["fraction", "live_of", "problem_scores", "single"]
+__all__ = ["fraction", "live_of", "one_problem", "problem_scores", "single"]
 
 
 def single(operator: Any, name: str) -> float:
@@ -33,26 +33,37 @@ def fraction(operator: Any, name: str) -> float:
     return float(near)
 
 
+def _flat(x: Any) -> Any:
+    """A CVXPY expression as a vector, a matrix in C order."""
+    import cvxpy
+
+    return x if x.ndim == 1 else cvxpy.vec(x, order="C")
+
+
 def live_of(owner: str, n: int, where: ArrayLike | None) -> NDArray[np.bool_]:
     """Which of n entries take part."""
     return as_rows(owner, np.zeros(n), -1, where).live[0]
 
 
-def problem_scores(
-    owner: str, is_gradient: bool, x: Any, where: ArrayLike | None
-) -> tuple[Any, NDArray[np.bool_], Rows]:
-    """(scores less their maximum or the given Parameter, which entries take part, a row to spread parameters over)."""
+def one_problem(operator: Any, x: Any, where: ArrayLike | None, what: str = "row") -> tuple[Any, Rows]:
+    """(a Parameter as a vector, or None, a batch of one row): of the numbers in x, or of zeros where a Parameter is."""
     import cvxpy
 
-    if isinstance(x, cvxpy.Expression):
-        if not is_gradient:
-            raise TypeError(f"{owner}: gamma depends on the scores, so problem needs their values")
-        live = live_of(owner, x.shape[0], where)
-        return x, live, as_rows(owner, np.where(live, 0.0, -np.inf))
-    batch = as_rows(owner, x, -1, where)
+    symbolic = isinstance(x, cvxpy.Expression)
+    batch = operator._batch(np.zeros(x.shape) if symbolic else x, -1, where)
     if batch.data.shape[0] != 1:
-        raise ValueError(f"{owner}: problem takes one row of scores, got shape {batch.shape}")
+        raise ValueError(f"{operator.name}: problem takes one {what}, got shape {batch.shape}")
+    return (_flat(x) if symbolic else None), batch
+
+
+def problem_scores(operator: Any, x: Any, where: ArrayLike | None) -> tuple[Any, Rows]:
+    """(scores less their maximum or the given Parameter, the row that they are)."""
+    given, batch = one_problem(operator, x, where, "row of scores")
     row, live = batch.data[0].astype(np.float64), batch.live[0]
+    if given is not None:
+        if not operator.is_gradient:
+            raise TypeError(f"{operator.name}: gamma depends on the scores, so problem needs their values")
+        return given, batch
     if not live.any() or not np.all(row < np.inf):
-        raise ValueError(f"{owner}: problem needs scores without NaN and +inf, not all of them masked")
-    return np.where(live, row - row[live].max(), 0.0), live, batch
+        raise ValueError(f"{operator.name}: problem needs scores without NaN and +inf, not all of them masked")
+    return np.where(live, row - row[live].max(), 0.0), batch

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._domain import Simplex
 from ._parametrised import Parametrised, Spread
 from ._problem import live_of, problem_scores
-from ._rows import Rows, as_rows, like_rows
+from ._rows import Rows, like_rows
 from .certificate import Certificate
 
 __all__ = ["Regularizer", "Spread", "operators"]
@@ -114,14 +114,14 @@ class Regularizer(Parametrised):
 
     def argmax(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
         """The weights ``argmax_y <x, y> - gamma Omega(y)``, of the shape and dtype of ``x``."""
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         return batch.restore(self._weights(batch)[0])
 
     __call__ = argmax
 
     def max(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
         """The value ``max_y <x, y> - gamma Omega(y)`` per row; -inf where everything is masked."""
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         y, _ = self._weights(batch)
         wide, live, p = self._wide(batch)
         top = wide.max(axis=1)
@@ -134,8 +134,8 @@ class Regularizer(Parametrised):
 
     def value(self, y: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
         """``Omega(y)`` per row, without gamma; penalties on order or neighbours see only the entries of ``where``."""
-        batch = as_rows(self.name, y, axis, None, "y")
-        mask = as_rows(self.name, np.zeros(batch.shape), axis, where)
+        batch = self._batch(y, axis, None, "y")
+        mask = self._batch(np.zeros(batch.shape), axis, where)
         wide = batch.data.astype(np.float64, copy=False)
         with np.errstate(invalid="ignore", over="ignore"):
             return batch.restore_scalars(self._omega(wide, mask.live, self._spread(mask)))
@@ -143,13 +143,13 @@ class Regularizer(Parametrised):
     def _apply(
         self, y: ArrayLike, v: ArrayLike, axis: int, x: ArrayLike | None, where: ArrayLike | None, *, transposed: bool
     ) -> Array:
-        batch = as_rows(self.name, y, axis, None, "y")
+        batch = self._batch(y, axis, None, "y")
         v = like_rows(self.name, v, batch, "v")
         if self.is_gradient:
             return batch.restore(self._product(batch, v, self._spread(batch)))
         if x is None:
             raise TypeError(f"{self.name}: the Jacobian depends on the scores, so x must be given")
-        scores = as_rows(self.name, x, axis, where)
+        scores = self._batch(x, axis, where)
         if scores.shape != batch.shape:
             raise ValueError(f"{self.name}: x must have the shape {batch.shape} of y, got {scores.shape}")
         scores.data = scores.data.astype(batch.data.dtype, copy=False)
@@ -168,11 +168,11 @@ class Regularizer(Parametrised):
         """Derivatives of ``<v, argmax(x)>`` in each parameter, summed to the shape of that parameter."""
         if not self.is_gradient:
             return {}
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         wide, live, p = self._wide(batch)
         weights = like_rows(self.name, y, batch, "y", np.float64)
         cotangent = like_rows(self.name, v, batch, "v", np.float64)
-        jv = self._product(Rows(weights, batch.shape, batch.axis, batch.dtype), cotangent, p)
+        jv = self._product(batch.like(weights), cotangent, p)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             slopes = self._slopes(wide, weights, cotangent, jv, p)
             scores = np.where(live, wide - wide.max(axis=1, keepdims=True), 0.0)
@@ -181,7 +181,7 @@ class Regularizer(Parametrised):
 
     def _targets(self, batch: Rows, target: ArrayLike) -> Array:
         """Labels as one-hot rows, distributions as rows."""
-        n = batch.shape[batch.axis]
+        n = batch.data.shape[1]
         array = np.asarray(target)
         if array.shape == batch.shape and array.dtype.kind != "O":
             rows = like_rows(self.name, array, batch, "target", np.float64)
@@ -218,7 +218,7 @@ class Regularizer(Parametrised):
         ``target`` holds integer labels of the batch's shape, or points of the domain (to 1e-3) of the shape of ``x``.
         The loss of a target with weight on a masked entry is +inf.
         """
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         t = self._targets(batch, target)
         y, _ = self._weights(batch)
         wide, live, p = self._wide(batch)
@@ -235,7 +235,7 @@ class Regularizer(Parametrised):
 
     def loss_gradient(self, x: ArrayLike, target: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
         """Gradient of :meth:`loss` in the scores, ``argmax(x) - target``, zero at masked entries."""
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         t = self._targets(batch, target)
         y, _ = self._weights(batch)
         return batch.restore(np.where(batch.live, y - t.astype(y.dtype), y.dtype.type(0)))
@@ -245,15 +245,15 @@ class Regularizer(Parametrised):
 
         Computed and returned in float64; zero at masked entries.
         """
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         wide, live, p = self._wide(batch)
         with np.errstate(invalid="ignore", over="ignore"):
             g = np.where(live, self._gradient(wide, like_rows(self.name, y, batch, "y", np.float64), p), 0.0)
-        return Rows(g, batch.shape, batch.axis, np.dtype(np.float64)).restore(g)
+        return batch.like(g).restore(g)
 
     def certify(self, x: ArrayLike, y: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Certificate:
         """How far weights ``y``, whoever computed them, can be from the best for the scores ``x``; all in float64."""
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         weights = like_rows(self.name, y, batch, "y", np.float64)
         wide, live, p = self._wide(batch)
         domain = self._domain(p)
@@ -280,14 +280,15 @@ class Regularizer(Parametrised):
     def problem(self, x: Any, where: ArrayLike | None = None) -> Any:
         """The CVXPY problem whose variable ``y`` solves to ``argmax(x)``, for 1-D scores or a CVXPY Parameter.
 
-        The weights are ``problem.var_dict["y"].value`` after ``problem.solve()``.
+        The weights are ``problem.var_dict["y"].value`` after ``problem.solve()``; those of a matrix in C order.
         """
         import cvxpy
 
-        x, live, batch = problem_scores(self.name, self.is_gradient, x, where)
-        _, _, p = self._wide(batch)
+        x, batch = problem_scores(self, x, where)
+        _, masks, p = self._wide(batch)
+        live = masks[0]
         y = cvxpy.Variable(live.size, name="y")
-        objective = x @ y - float(self._strength(p)[0]) * self._expression(y, live)
+        objective = x @ y - float(self._strength(p)[0]) * self._folded(batch)._expression(y, live)
         return cvxpy.Problem(cvxpy.Maximize(objective), self._domain(p).constraints(y, live))
 
 

@@ -1,5 +1,6 @@
 """The only array plumbing: any shape, axis, mask and dtype to contiguous rows for a kernel, and back."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,20 @@ def normalised_axis(owner: str, axis: Any, ndim: int, name: str = "x") -> int:
     return axis.__index__() % ndim
 
 
+def _normalised_axes(owner: str, axis: Any, ndim: int, name: str, *, pair: bool) -> tuple[int, ...]:
+    """One axis, or where a ``pair`` is allowed the two axes of a matrix, as indices from 0."""
+    if not (pair and isinstance(axis, tuple | list)):
+        return (normalised_axis(owner, axis, ndim, name),)
+    if len(axis) != 2:
+        raise ValueError(f"{owner}: axis must be one axis or two, got {axis!r}")
+    if ndim < 2:
+        raise ValueError(f"{owner}: {name} must have at least two dimensions, got {ndim}")
+    first, second = (normalised_axis(owner, one, ndim, name) for one in axis)
+    if first == second:
+        raise ValueError(f"{owner}: axis must hold two different axes, got {axis!r}")
+    return first, second
+
+
 def _kernel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """float32 for itself and for half precision, float64 for the rest."""
     small = dtype.kind not in "iub" and dtype.itemsize <= 4
@@ -48,33 +63,52 @@ class Rows:
     """One batch as the rows of a C-contiguous array, and the way back to the caller's shape and dtype.
 
     ``data`` has shape (rows, n) and dtype float32 or float64, masked entries at most FLOOR; it may share memory with
-    the caller's array and is never written. ``batch_shape`` is the caller's shape without the axis.
+    the caller's array and is never written. ``axes`` are the caller's axes that hold one problem, one or (of a matrix,
+    flattened in C order) two; ``item_shape`` is the shape of a problem, and ``batch_shape`` the caller's without them.
     """
 
-    __slots__ = ("axis", "batch_shape", "data", "dtype", "shape")
+    __slots__ = ("axes", "batch_shape", "data", "dtype", "item_shape", "shape")
 
-    def __init__(self, data: NDArray[Any], shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, data: NDArray[Any], shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.data = data
         self.shape = shape
-        self.axis = axis
+        self.axes = axes
         self.dtype = dtype
-        self.batch_shape = shape[:axis] + shape[axis + 1 :]
+        self.item_shape = tuple(shape[axis] for axis in axes)
+        self.batch_shape = tuple(size for axis, size in enumerate(shape) if axis not in axes)
 
     @property
     def live(self) -> NDArray[np.bool_]:
         """Which entries take part, shape (rows, n); NaN entries do."""
         return ~(self.data <= FLOOR[self.data.dtype])
 
+    def like(self, data: NDArray[Any]) -> "Rows":
+        """Other rows of the same shape, in their own dtype."""
+        other = Rows(data, self.shape, self.axes, data.dtype)
+        other.item_shape = self.item_shape
+        return other
+
+    def from_last(self, array: NDArray[Any]) -> NDArray[Any]:
+        """An array of shape (*batch_shape, n) in the caller's shape."""
+        moved = array.reshape(*self.batch_shape, *(self.shape[axis] for axis in self.axes))
+        trailing = tuple(range(-len(self.axes), 0))
+        return moved if _are_last(self.axes, len(self.shape)) else np.moveaxis(moved, trailing, self.axes)
+
+    def to_rows(self, array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+        """An array of the caller's shape as contiguous rows."""
+        return _to_rows(array, self.axes, dtype)
+
     def restore(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """(rows, n) back to the caller's shape, axis and dtype."""
-        moved = rows.reshape(*self.batch_shape, self.shape[self.axis])
-        if self.axis != len(self.shape) - 1:
-            moved = np.ascontiguousarray(np.moveaxis(moved, -1, self.axis))
-        return moved.astype(self.dtype, copy=False)
+        """(rows, n) back to the caller's shape, axes and dtype."""
+        return np.ascontiguousarray(self.from_last(rows)).astype(self.dtype, copy=False)
 
     def restore_scalars(self, values: NDArray[Any]) -> Any:
         """(rows,) back to the batch shape; a NumPy scalar for a single row."""
         return values.reshape(self.batch_shape).astype(self.dtype, copy=False)[()]
+
+
+def _are_last(axes: tuple[int, ...], ndim: int) -> bool:
+    return axes == (ndim - 1,) or axes == (ndim - 2, ndim - 1)
 
 
 def _masked(owner: str, array: NDArray[Any], where: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -98,33 +132,43 @@ def _widened(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.where(wide <= dtype.type(floor), dtype.type(-np.inf), wide)
 
 
-def _to_rows(array: NDArray[Any], axis: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if axis != array.ndim - 1:
-        array = np.moveaxis(array, axis, -1)
-    return np.ascontiguousarray(array, dtype=dtype).reshape(-1 if array.size else array.size, array.shape[-1])
+def _to_rows(array: NDArray[Any], axes: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if not _are_last(axes, array.ndim):
+        array = np.moveaxis(array, axes, tuple(range(-len(axes), 0)))
+    n = math.prod(array.shape[-len(axes) :])
+    return np.ascontiguousarray(array, dtype=dtype).reshape(array.size // n, n)
 
 
-def as_rows(owner: str, x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None, name: str = "x") -> Rows:
-    """Scores, their axis and mask as :class:`Rows`; raises one sentence that begins with ``owner``."""
+def as_rows(
+    owner: str,
+    x: ArrayLike,
+    axis: Any = -1,
+    where: ArrayLike | None = None,
+    name: str = "x",
+    *,
+    pair: bool = False,
+) -> Rows:
+    """Scores, their axis (with ``pair`` perhaps two) and mask as :class:`Rows`; raises one sentence of ``owner``."""
     array = _as_array(owner, name, x)
-    axis = normalised_axis(owner, axis, array.ndim, name)
-    if array.shape[axis] == 0:
+    axes = _normalised_axes(owner, axis, array.ndim, name, pair=pair)
+    shape = array.shape
+    n = math.prod(shape[one] for one in axes)
+    if n == 0:
         raise ValueError(f"{owner}: the axis must have at least one entry, got {name} of shape {array.shape}")
     dtype = _kernel_dtype(array.dtype)
     result = array.dtype if array.dtype.kind not in "iub" else np.dtype(np.float64)
-    shape = array.shape
-    if shape[axis] > _LONGEST_FLOAT32:
+    if n > _LONGEST_FLOAT32:
         dtype = np.dtype(np.float64)
     if result.itemsize < dtype.itemsize and result.kind not in "iub":
         array = _widened(array, dtype)
     if where is not None:
         array = _masked(owner, array, where, dtype)
-    return Rows(_to_rows(array, axis, dtype), shape, axis, result)
+    return Rows(_to_rows(array, axes, dtype), shape, axes, result)
 
 
 def like_rows(owner: str, value: ArrayLike, batch: Rows, name: str, dtype: Any = None) -> NDArray[Any]:
-    """Another array of the shape of ``batch`` as rows of the same axis."""
+    """Another array of the shape of ``batch`` as rows of the same axes."""
     array = _as_array(owner, name, value)
     if array.shape != batch.shape:
         raise ValueError(f"{owner}: {name} must have the shape {batch.shape}, got {array.shape}")
-    return _to_rows(array, batch.axis, np.dtype(dtype or batch.data.dtype))
+    return batch.to_rows(array, np.dtype(dtype or batch.data.dtype))

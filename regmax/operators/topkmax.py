@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from regmax._parameters import COUNT, Parameter, parameter
 from regmax._regularizer import Regularizer, Spread
-from regmax._rows import Rows, as_rows
+from regmax._rows import Rows
 from regmax.solvers import simplex as solver
 from regmax.solvers._threads import run
 from regmax.solvers.rows import FLOOR
@@ -104,7 +104,7 @@ class Topkmax(Regularizer):
 
     def temperature(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
         """T(x) per row; 1 where everything is masked."""
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         return batch.restore_scalars(self._weights(batch)[1]["temperature"])
 
     @classmethod

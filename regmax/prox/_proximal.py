@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regmax._parametrised import Parametrised, Spread
-from regmax._problem import live_of
-from regmax._rows import as_rows, like_rows
+from regmax._problem import one_problem
+from regmax._rows import like_rows
 from regmax.certificate import Certificate
 
 __all__ = ["Proximal", "power_of_two_above", "proximals"]
@@ -110,7 +110,7 @@ class Proximal(Parametrised):
 
     def prox(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
         """The point ``argmin_y |y - x|^2 / 2 + g(y)``, of the shape and dtype of ``x``."""
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         p = self._spread(batch)
         self._prepare(batch, p)
         out = np.empty_like(batch.data)
@@ -122,9 +122,9 @@ class Proximal(Parametrised):
     def _apply(
         self, y: ArrayLike, v: ArrayLike, axis: int, x: ArrayLike | None, where: ArrayLike | None, *, transposed: bool
     ) -> Array:
-        batch = as_rows(self.name, y, axis, None, "y")
+        batch = self._batch(y, axis, None, "y")
         v = like_rows(self.name, v, batch, "v")
-        masks = as_rows(self.name, np.zeros(batch.shape) if x is None else x, axis, where)
+        masks = self._batch(np.zeros(batch.shape) if x is None else x, axis, where)
         if masks.shape != batch.shape:
             raise ValueError(f"{self.name}: x must have the shape {batch.shape} of y, got {masks.shape}")
         out = np.empty_like(batch.data)
@@ -136,7 +136,7 @@ class Proximal(Parametrised):
         self, x: ArrayLike, y: ArrayLike, v: ArrayLike, axis: int = -1, where: ArrayLike | None = None
     ) -> dict[str, Any]:
         """Derivatives of ``<v, prox(x)>`` in each parameter, summed to the shape of that parameter."""
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         wide, live, p = self._wide(batch)
         point = like_rows(self.name, y, batch, "y", np.float64)
         cotangent = like_rows(self.name, v, batch, "v", np.float64)
@@ -150,7 +150,7 @@ class Proximal(Parametrised):
 
     def objective(self, x: ArrayLike, y: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
         """The value ``|y - x|^2 / 2 + g(y)`` per row, in float64; g counts as 0 outside a set too."""
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         wide, live, p = self._wide(batch)
         point = like_rows(self.name, y, batch, "y", np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -164,7 +164,7 @@ class Proximal(Parametrised):
         The gap is that of primal and dual objective, in the squared units of ``x``, and may overflow where those do;
         the error bound does not.
         """
-        batch = as_rows(self.name, x, axis, where)
+        batch = self._batch(x, axis, where)
         wide, live, p = self._wide(batch)
         point = like_rows(self.name, y, batch, "y", np.float64)
         unit = power_of_two_above(np.maximum(np.where(live, np.abs(wide), 0.0), np.abs(point)).max(axis=1))
@@ -186,27 +186,23 @@ class Proximal(Parametrised):
         u, slack = self._dual(y, residual, live, p)
         return 0.5 * np.sum((residual - u) ** 2 / metric, axis=1) + slack
 
-    def problem(self, x: ArrayLike, where: ArrayLike | None = None) -> Any:
-        """The CVXPY problem whose variable ``y`` solves to ``prox(x)``, for 1-D x or a CVXPY Parameter."""
+    def problem(self, x: Any, where: ArrayLike | None = None) -> Any:
+        """The CVXPY problem whose variable ``y`` solves to ``prox(x)``, for 1-D x or a CVXPY Parameter.
+
+        The variable of a matrix is flattened in C order.
+        """
         import cvxpy
 
-        if isinstance(x, cvxpy.Expression):
-            live = live_of(self.name, x.shape[0], where)
-            batch = as_rows(self.name, np.where(live, 0.0, -np.inf))
-        else:
-            batch = as_rows(self.name, x, -1, where)
-            if batch.data.shape[0] != 1:
-                raise ValueError(f"{self.name}: problem takes one row, got shape {batch.shape}")
-            live = batch.live[0]
-            x = np.where(live, batch.data[0].astype(np.float64), 0.0)
-        _, _, p = self._wide(batch)
+        given, batch = one_problem(self, x, where)
+        wide, masks, p = self._wide(batch)
+        live = masks[0]
+        x = np.where(live, wide[0], 0.0) if given is None else given
         y = cvxpy.Variable(live.size, name="y")
         root = np.sqrt(np.broadcast_to(self._metric(p)[0], live.shape)) * live
         distance = 0.5 * cvxpy.sum_squares(cvxpy.multiply(root, y - x))
         held = [y[~live] == 0] if not live.all() else []
-        return cvxpy.Problem(
-            cvxpy.Minimize(distance + self._expression(y, live)), [*held, *self._constraints(y, live, p)]
-        )
+        penalty = self._folded(batch)._expression(y, live)
+        return cvxpy.Problem(cvxpy.Minimize(distance + penalty), [*held, *self._constraints(y, live, p)])
 
 
 def power_of_two_above(size: Array) -> Array:

@@ -97,7 +97,7 @@ class Judge:
             violations, gaps = (np.nan_to_num(part, nan=np.inf) for part in measure(self.operator, x, y))
         violation, gap = float(np.max(violations)), float(np.max(gaps))
         problems = []
-        tolerance = max(self.tol, _FLOAT32_TOLERANCE) if case.dtype == "float32" else self.tol
+        tolerance = max(self.tol, _FLOAT32_TOLERANCE if case.dtype == "float32" else self.operator.tolerance)
         rounding = 8 * np.sqrt(case.n) * float(np.finfo(case.dtype).eps)
         if not violation <= (rounding if self.tol <= DEFAULT_TOLERANCE else max(rounding, self.tol)):
             problems.append(f"row {int(np.argmax(violations))} violates a constraint by {violation:.1e} of its size")
@@ -185,5 +185,9 @@ class Judge:
 
 def _is_single(operator: Parametrised) -> bool:
     """Whether CVXPY can carry the parameters."""
-    numbers = [np.asarray(v, float) for v in vars(operator).values() if v is not None]
-    return all(np.isfinite(v).all() for v in numbers)
+    given = [
+        value
+        for f in fields(operator)  # type: ignore[arg-type]
+        if f.metadata["kind"] != "structure" and (value := getattr(operator, f.name)) is not None
+    ]
+    return all(np.isfinite(np.asarray(value, float)).all() for value in given)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 import regmax
 from regmax._parametrised import Parametrised
 from regmax._regularizer import Regularizer
-from regmax._rows import as_rows
 from regmax.prox import Proximal, proximals
 from regmax.solvers.rows import FLOOR
 
@@ -31,7 +30,7 @@ def admissible(operator: Parametrised, x: Array) -> Array:
     """The rows of ``x`` for which the problem has a solution."""
 
     def has_solution(row: Array) -> bool:
-        batch = as_rows(operator.name, row)
+        batch = operator._batch(row)
         try:
             operator._prepare(batch, operator._spread(batch))
         except ValueError:

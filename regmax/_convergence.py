@@ -1,0 +1,44 @@
+"""What an iterative solver says when it stops at its cap instead of at a solution."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ConvergenceWarning", "warn_unless_converged"]
+
+
+class ConvergenceWarning(UserWarning):
+    """A solver returned its best point without reaching its tolerance; ``certify`` says how good that point is.
+
+    Notes
+    -----
+    Its message names the worst row and its residual. Raises nothing. Source: regmax.
+    """
+
+
+def warn_unless_converged(owner: str, residual: NDArray[Any], tolerance: float, steps: str) -> None:
+    """Warn of the worst row whose ``residual``, relative to its scale, is above ``tolerance``; NaN rows are not meant.
+
+    ``steps`` says what the cap was, such as ``"60 Newton steps"``.
+    """
+    late = residual > tolerance
+    if late.any():
+        row = int(np.argmax(np.where(late, residual, -1.0)))
+        warnings.warn(
+            f"{owner}: {int(late.sum())} of {late.size} rows did not converge in {steps}; the residual of row {row} is "
+            f"{residual[row]:.1e}, wanted {tolerance:.0e}",
+            ConvergenceWarning,
+            stacklevel=_outside(),
+        )
+
+
+def _outside() -> int:
+    """How far up the stack the caller of the package is."""
+    import sys
+
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "regmax":
+        level, frame = level + 1, frame.f_back
+    return level

@@ -1,0 +1,139 @@
+"""Graphs as parameters: edges, listed or as a sparse adjacency matrix, and what penalties on them share."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._parameters import EDGE_WEIGHT, parameter, structure
+from ._parametrised import Parametrised, Spread
+from ._rows import Rows
+
+__all__ = ["OnGraph", "chain_edges", "edges_parameter", "link_slopes", "link_weights", "weights_parameter"]
+
+Array = NDArray[Any]
+
+
+def edges_parameter(default: Any = None) -> Any:
+    """The field ``edges``: pairs of vertices (m, 2), or a symmetric scipy.sparse adjacency matrix."""
+    return structure(default, _checked_edges)
+
+
+def weights_parameter() -> Any:
+    """The field ``weights``: one number >= 0 per edge, behind the batch; None = ones."""
+    return parameter(None, EDGE_WEIGHT, "link", optional=True)
+
+
+def _checked_edges(owner: str, name: str, value: Any) -> Array | None:
+    if value is None:
+        return None
+    edges = np.array(value)
+    if edges.size == 0 and edges.shape in ((0,), (0, 2)):
+        edges = np.empty((0, 2), np.int64)
+    if edges.dtype.kind not in "iu" or edges.ndim != 2 or edges.shape[1] != 2:
+        raise TypeError(
+            f"{owner}: {name} must be pairs of integers of shape (m, 2) or a sparse adjacency matrix, "
+            f"got {edges.dtype} of shape {edges.shape}"
+        )
+    edges = edges.astype(np.int64)
+    if (edges < 0).any():
+        raise ValueError(f"{owner}: {name} must hold vertices >= 0, got {edges.min()}")
+    loops = edges[:, 0] == edges[:, 1]
+    if loops.any():
+        raise ValueError(f"{owner}: {name} must join different vertices, got {edges[loops.argmax()].tolist()}")
+    ordered = np.sort(edges, axis=1)
+    ordered = ordered[np.lexsort(ordered.T)]
+    twice = (ordered[1:] == ordered[:-1]).all(axis=1)
+    if twice.any():
+        raise ValueError(f"{owner}: {name} must not repeat an edge, got {ordered[twice.argmax()].tolist()} twice")
+    edges.setflags(write=False)
+    return edges
+
+
+def _is_sparse(value: Any) -> bool:
+    import scipy.sparse
+
+    return bool(scipy.sparse.issparse(value))
+
+
+def _from_adjacency(owner: str, matrix: Any) -> tuple[Array, Array, int]:
+    """(edges, their weights, number of vertices) of a sparse symmetric matrix."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{owner}: edges must be a square adjacency matrix, got shape {matrix.shape}")
+    if matrix.dtype.kind not in "biuf":
+        raise TypeError(f"{owner}: edges must be an adjacency matrix of real numbers, got dtype {matrix.dtype}")
+    import scipy.sparse
+
+    whole = scipy.sparse.coo_array(matrix).astype(np.float64)
+    whole.sum_duplicates()
+    if np.isnan(whole.data).any():
+        raise ValueError(f"{owner}: edges must be an adjacency matrix without NaN")
+    if abs(whole - whole.T).nnz:
+        raise ValueError(f"{owner}: edges must be a symmetric adjacency matrix, got one that is not")
+    if np.any(whole.data[whole.row == whole.col]):
+        raise ValueError(f"{owner}: edges must join different vertices, got an adjacency matrix with a diagonal")
+    upper = whole.row < whole.col
+    return np.stack([whole.row[upper], whole.col[upper]], axis=1).astype(np.int64), whole.data[upper], matrix.shape[0]
+
+
+class OnGraph(Parametrised):
+    """An operator or prox with fields ``edges`` and ``weights``; without edges the graph is the chain."""
+
+    edges: Array | None
+    weights: Array | None
+
+    def __post_init__(self) -> None:
+        if self.edges is not None and _is_sparse(self.edges):
+            if self.weights is not None:
+                raise ValueError(
+                    f"{self.name}: weights must be None where edges is an adjacency matrix, which has them"
+                )
+            edges, weights, _ = _from_adjacency(self.name, self.edges)
+            object.__setattr__(self, "edges", edges)
+            object.__setattr__(self, "weights", weights)
+        super().__post_init__()
+        if self.edges is not None:
+            self._require_weights(len(self.edges))
+
+    def _require_weights(self, count: int) -> None:
+        if self.weights is not None and self.weights.shape[-1] != count:
+            raise ValueError(
+                f"{self.name}: weights must have {count} entries on the last axis (one per edge), "
+                f"got {self.weights.shape[-1]}"
+            )
+
+    def _spread(self, batch: Rows) -> Spread:
+        vertices = batch.item_shape[0]
+        if self.edges is None:
+            self._require_weights(vertices - 1)
+        elif self.edges.size and self.edges.max() >= vertices:
+            raise ValueError(f"{self.name}: edges must hold vertices below {vertices}, got {self.edges.max()}")
+        p = super()._spread(batch)
+        p["edges"] = chain_edges(vertices) if self.edges is None else self.edges
+        return p
+
+
+def chain_edges(n: int) -> Array:
+    """The n - 1 pairs of neighbours."""
+    k = np.arange(n - 1)
+    return np.stack([k, k + 1], axis=1)
+
+
+def link_weights(p: Spread, live: Array) -> Array:
+    """The weights of the edges between live vertices, shape (rows, m); without columns they stand for ones."""
+    tail, head = p["edges"].T
+    return np.where(live[:, tail] & live[:, head], p["weights"] if p["weights"].shape[1] else 1.0, 0.0)
+
+
+def link_slopes(y: Array, jv: Array, live: Array, p: Spread) -> Spread:
+    """Derivatives of ``<v, y>`` in lam and in the edge weights of total variation, given J v.
+
+    Inside a group J v is constant, so only edges where y jumps count.
+    """
+    tail, head = p["edges"].T
+    jumps = np.sign(y[:, head] - y[:, tail]) * (jv[:, head] - jv[:, tail])
+    jumps = np.where(live[:, tail] & live[:, head], jumps, 0.0)
+    slopes = {"lam": -np.sum(link_weights(p, live) * jumps, axis=1)}
+    if p["weights"].shape[1]:
+        slopes["weights"] = -np.where(jumps == 0, 0.0, p["lam"][:, None] * jumps)
+    return slopes
