@@ -9,7 +9,15 @@ from ._parameters import EDGE_WEIGHT, parameter, structure
 from ._parametrised import Parametrised, Spread
 from ._rows import Rows
 
-__all__ = ["OnGraph", "chain_edges", "edges_parameter", "link_slopes", "link_weights", "weights_parameter"]
+__all__ = [
+    "OnGraph",
+    "chain_edges",
+    "edges_parameter",
+    "link_slopes",
+    "link_weights",
+    "sample_graphs",
+    "weights_parameter",
+]
 
 Array = NDArray[Any]
 
@@ -137,3 +145,12 @@ def link_slopes(y: Array, jv: Array, live: Array, p: Spread) -> Spread:
     if p["weights"].shape[1]:
         slopes["weights"] = -np.where(jumps == 0, 0.0, p["lam"][:, None] * jumps)
     return slopes
+
+
+def sample_graphs(n: int) -> tuple[Array, Array, Array]:
+    """Graphs of n vertices worth testing: a chain with chords, a star, and two parts that nothing joins."""
+    chain, k = chain_edges(n), np.arange(n)
+    chords = np.stack([k, (k * k + 3) % n], axis=1)
+    chorded = np.unique(np.sort(np.concatenate([chain, chords[chords[:, 0] != chords[:, 1]]]), axis=1), axis=0)
+    star = np.stack([np.full(n - 1, n // 2), np.delete(k, n // 2)], axis=1)
+    return chorded, star, chorded[(chorded < n // 2).all(axis=1) | (chorded >= n // 2).all(axis=1)]

@@ -4,26 +4,31 @@ quadratic, deformed_log and negligible."""
 from .budgetmax import Budgetmax, budgetmax
 from .entmax import Entmax, entmax
 from .fusedmax import Fusedmax, fusedmax
+from .graphfusedmax import Graphfusedmax, graphfusedmax
 from .normmax import Normmax, normmax
 from .oscarmax import Oscarmax, oscarmax, oscarmax_published
 from .pnormmax import Pnormmax, pnormmax
 from .softmax import Softmax, softmax
 from .sparsemax import Sparsemax, sparsemax
 from .topkmax import Topkmax, topkmax
+from .tv2dmax import Tv2dmax, tv2dmax
 
 __all__ = [
     "Budgetmax",
     "Entmax",
     "Fusedmax",
+    "Graphfusedmax",
     "Normmax",
     "Oscarmax",
     "Pnormmax",
     "Softmax",
     "Sparsemax",
     "Topkmax",
+    "Tv2dmax",
     "budgetmax",
     "entmax",
     "fusedmax",
+    "graphfusedmax",
     "normmax",
     "oscarmax",
     "oscarmax_published",
@@ -31,4 +36,5 @@ __all__ = [
     "softmax",
     "sparsemax",
     "topkmax",
+    "tv2dmax",
 ]
