@@ -42,6 +42,11 @@ class OnGrid(Parametrised):
         return p
 
 
+def binds(operator: Any) -> bool:
+    """Whether any edge has an effect."""
+    return bool(np.any(np.asarray(operator.lam) > 0)) and np.size(getattr(operator, "edges", 1)) > 0
+
+
 def sides(p: Spread) -> Array:
     """Height and width of the grid that the edges make up, or zeros."""
     return p.get("shape", np.zeros(2, np.int64))

@@ -6,7 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regmax._graph import link_slopes
-from regmax._graph_tv import capacities, drops, flows, largest_throughput, outflow, variation, variation_expression
+from regmax._graph_tv import (
+    binds,
+    capacities,
+    drops,
+    flows,
+    largest_throughput,
+    outflow,
+    variation,
+    variation_expression,
+)
 from regmax._regularizer import Regularizer, Spread
 from regmax.solvers import graph_tv as solver
 from regmax.solvers._threads import run
@@ -52,4 +61,4 @@ class GraphVariation(Regularizer):
 
     @property
     def permutes(self) -> bool:
-        return bool(np.all(np.asarray(self.lam) == 0))  # type: ignore[attr-defined]
+        return not binds(self)

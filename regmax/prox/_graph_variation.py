@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regmax._graph import link_slopes
-from regmax._graph_tv import capacities, drops, flows, outflow, sides, variation, variation_expression
+from regmax._graph_tv import binds, capacities, drops, flows, outflow, sides, variation, variation_expression
 from regmax._parametrised import Spread
 from regmax.solvers import graph_tv as solver
 from regmax.solvers._threads import run
@@ -48,4 +48,4 @@ class GraphVariation(Proximal):
     @property
     def permutes(self) -> bool:
         """Whether permuting x permutes y."""
-        return bool(np.all(np.asarray(self.lam) == 0))  # type: ignore[attr-defined]
+        return not binds(self)
