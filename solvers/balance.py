@@ -29,7 +29,7 @@ _UNSEEN, _OUTSIDE = np.int32(-2), np.int32(-1)
 @kernel
 def scratch(n):
     """Room for :func:`balance` on n vertices."""
-    return np.empty((6, n), np.int32), np.empty((2, n)), np.empty((2, n))
+    return np.empty((6, n), np.int32), np.empty((2, n)), np.empty((3, n))
 
 
 @inlined
@@ -85,12 +85,23 @@ def _gather(graph, c, order, begin, end, parent, ancestor, link, queue, stop, up
 
 
 @inlined
-def _settle(c, f, y, level, order, begin, end, ancestor, link):
+def _centre(y, order, begin, end):
+    """Take the mean of a piece from its excesses; what it was."""
+    total = 0.0
+    for k in range(begin, end):
+        total += y[order[k]]
+    mean = total / (end - begin)
+    for k in range(begin, end):
+        y[order[k]] -= mean
+    return mean
+
+
+@inlined
+def _settle(c, f, y, order, begin, end, ancestor, link):
     """From the leaves of a spanning tree to its root, give each ancestor what a vertex has too much, or too little."""
     for k in range(end - 1, begin, -1):
         i = order[k]
-        e, p = link[i], ancestor[i]
-        excess = y[i] - level
+        e, p, excess = link[i], ancestor[i], y[i]
         rising = (i < p) == (excess > 0.0)
         sent = _carry(c, f, e, rising, _spare(c, f, e, rising), abs(excess))
         sent = sent if excess > 0.0 else -sent
@@ -99,17 +110,17 @@ def _settle(c, f, y, level, order, begin, end, ancestor, link):
 
 
 @inlined
-def _search(graph, c, f, y, level, slack, sign, order, begin, end, parent, link, distance, queue, others):
-    """(reached, found): breadth-first from the vertices above the level (sign 1) or below it (-1).
+def _search(graph, c, f, y, slack, sign, order, begin, end, parent, link, distance, queue, others):
+    """(reached, found): breadth-first from the vertices with too much (sign 1) or too little (-1).
 
-    Until as many ``others`` beyond the level are found as there are.
+    Until as many ``others`` of the opposite sign are found as there are.
     """
     first, neighbour, edge = graph
     tail = 0
     for k in range(begin, end):
         i = order[k]
         parent[i] = _UNSEEN
-        if sign * (y[i] - level) > slack:
+        if sign * y[i] > slack:
             parent[i] = i
             distance[i] = 0
             queue[tail] = i
@@ -124,17 +135,16 @@ def _search(graph, c, f, y, level, slack, sign, order, begin, end, parent, link,
                 parent[j], link[j], distance[j] = i, e, distance[i] + np.int32(1)
                 queue[tail] = j
                 tail += 1
-                found += sign * (level - y[j]) > slack
+                found += -sign * y[j] > slack
     return tail, found
 
 
 @inlined
-def _serve(c, f, y, level, sign, parent, link, queue, reached, need, have):
+def _serve(c, f, y, sign, parent, link, queue, reached, need, have):
     """Along the trees of the search, from their roots to all that lack: what these need, as far as it goes."""
     for q in range(reached):
         i = queue[q]
-        lack = sign * (level - y[i])
-        need[i], have[i] = max(lack, 0.0), max(-lack, 0.0) if parent[i] == i else 0.0
+        need[i], have[i] = max(-sign * y[i], 0.0), max(sign * y[i], 0.0) if parent[i] == i else 0.0
     for q in range(reached - 1, -1, -1):
         i = queue[q]
         p = parent[i]
@@ -145,7 +155,7 @@ def _serve(c, f, y, level, sign, parent, link, queue, reached, need, have):
         i = queue[q]
         p = parent[i]
         if p == i:
-            y[i] = level
+            y[i] = 0.0
         elif need[i] > 0.0 and have[p] > 0.0:
             e, rising = link[i], (p < i) == (sign > 0.0)
             have[i] = _carry(c, f, e, rising, _spare(c, f, e, rising), min(need[i], have[p]))
@@ -155,12 +165,12 @@ def _serve(c, f, y, level, sign, parent, link, queue, reached, need, have):
 
 
 @inlined
-def _wave(graph, c, f, y, level, sign, parent, distance, queue, reached):
-    """From the farthest vertex found to the nearest: all that it has too much (sign 1: too little) goes nearer."""
+def _wave(graph, c, f, y, sign, parent, distance, queue, reached):
+    """From the farthest vertex found to the nearest: all that it has too much (sign -1) or too little goes nearer."""
     first, neighbour, edge = graph
     for q in range(reached - 1, -1, -1):
         i = queue[q]
-        excess = sign * (level - y[i])
+        excess = -sign * y[i]
         if excess <= 0.0:
             continue
         for k in range(first[i], first[i + 1]):
@@ -175,34 +185,37 @@ def _wave(graph, c, f, y, level, sign, parent, distance, queue, reached):
                 excess -= sent
                 if excess <= 0.0:
                     break
-        y[i] = level - sign * excess
+        y[i] = -sign * excess
 
 
 @inlined
-def _even_out(graph, c, f, y, level, slack, order, begin, end, room, amounts):
-    """A maximum flow towards the level; (how many vertices the last search found, the side that it began from)."""
-    parent, link, ancestor, queue = room[1], room[2], room[3], room[4]
-    _settle(c, f, y, level, order, begin, end, ancestor, link)
+def _even_out(graph, c, f, y, slack, order, begin, end, numbers, amounts):
+    """A maximum flow; (how many vertices the last search reached, the sign that it began from).
+
+    None where all is even. What summing has rounded away would otherwise gather in one vertex, so the mean is taken
+    off once more where most excesses are 0.
+    """
+    _, parent, link, ancestor, queue, _ = numbers
+    _settle(c, f, y, order, begin, end, ancestor, link)
+    _centre(y, order, begin, end)
+    _settle(c, f, y, order, begin, end, ancestor, link)
     serve = True
     while True:
         above, below = 0, 0
         for k in range(begin, end):
-            excess = y[order[k]] - level
-            above += excess > slack
-            below += excess < -slack
+            above += y[order[k]] > slack
+            below += y[order[k]] < -slack
         if above == 0 or below == 0:
             return 0, 1.0
         sign = 1.0 if (above <= below) == serve else -1.0
-        reached, found = _search(
-            graph, c, f, y, level, slack, sign, order, begin, end, parent, link, ancestor, queue,
-            below if sign > 0.0 else above,
-        )  # fmt: skip
+        others = below if sign > 0.0 else above
+        reached, found = _search(graph, c, f, y, slack, sign, order, begin, end, parent, link, ancestor, queue, others)
         if found == 0:
             return reached, sign
         if serve:
-            _serve(c, f, y, level, sign, parent, link, queue, reached, amounts[0], amounts[1])
+            _serve(c, f, y, sign, parent, link, queue, reached, amounts[0], amounts[1])
         else:
-            _wave(graph, c, f, y, level, sign, parent, ancestor, queue, reached)
+            _wave(graph, c, f, y, sign, parent, ancestor, queue, reached)
         serve = not serve
 
 
@@ -230,11 +243,12 @@ def balance(graph, x, c, f, y, slack, mass, room):
     Excesses within ``slack`` count as even. Of ``[y - tau]_+`` with tau such that it sums to ``mass``, only the
     support is wanted: what is found to lie below gets -inf. A mass of inf asks for everything.
 
-    Every piece remembers the levels that it was found above and below, and so do rounded values keep their order.
+    Excesses are kept less the ``base`` of their piece, so that their sums stay sharp. Every piece also remembers the
+    levels that it was found above and below; held there, rounded values keep their order.
     """
     numbers, amounts, bounds = room
     order, parent, link, ancestor, queue, stop = numbers
-    low, high = bounds
+    low, high, base = bounds
     count = 0
     for i in range(y.size):
         parent[i] = _OUTSIDE
@@ -245,35 +259,29 @@ def balance(graph, x, c, f, y, slack, mass, room):
     _gather(graph, c, order, 0, count, parent, ancestor, link, queue, stop, True)
     begin, least = 0, -np.inf
     while begin < count:
-        low[begin], high[begin] = -np.inf, np.inf
+        low[begin], high[begin], base[begin] = -np.inf, np.inf, 0.0
         begin = stop[begin]
     begin = 0
     while begin < count:
         end = stop[begin]
-        size, base = end - begin, y[order[begin]]
-        total, smallest, largest = 0.0, base, base
-        for k in range(begin, end):
-            excess = y[order[k]]
-            smallest, largest = min(smallest, excess), max(largest, excess)
-            total += excess - base
-        level = base + total / size
+        size, level = end - begin, base[begin] + _centre(y, order, begin, end)
         if high[begin] == np.inf:
             least = max(least, level - mass / size)
         wanted, reached, sign = high[begin] > least, 0, 1.0
-        if wanted and largest - smallest > slack:
-            reached, sign = _even_out(graph, c, f, y, level, slack, order, begin, end, room[0], amounts)
-        if 0 < reached < size:
+        if wanted and size > 1:
+            reached, sign = _even_out(graph, c, f, y, slack, order, begin, end, numbers, amounts)
+        if reached > 0:
             lowest, highest = low[begin], high[begin]
             middle = _gather(graph, c, order, begin, end, parent, ancestor, link, queue, stop, sign < 0.0)
             part = begin
             while part < end:
-                upper = part < middle
-                low[part], high[part] = (level, highest) if upper else (lowest, level)
+                low[part], high[part] = (level, highest) if part < middle else (lowest, level)
+                base[part] = level
                 part = stop[part]
             continue
-        value = _value(graph, x, f, order, begin, end, parent) if wanted else -np.inf
+        value = -np.inf
         if wanted:
-            value = min(max(value, low[begin]), high[begin])
+            value = min(max(_value(graph, x, f, order, begin, end, parent), low[begin]), high[begin])
         for k in range(begin, end):
             y[order[k]] = value
             parent[order[k]] = _OUTSIDE

@@ -112,12 +112,12 @@ def graph_tv(x, lam, weights, edges, sides, out, start, stop):
 
 @kernel
 def _graph_flow_rows(x, c, edges, sides, graph, flow):
-    kept, y = scratch(x.shape[1]), np.empty(x.shape[1])
+    n, m = x.shape[1], edges.shape[0]
+    kept, z, y, capacity = scratch(n), np.empty(n), np.empty(n), np.empty(m)
     for r in range(x.shape[0]):
-        if np.all(np.isfinite(x[r])):
-            _prox(edges, graph, sides, x[r], c[r], flow[r], y, kept)
-        else:
-            flow[r] = 0.0
+        z[:], capacity[:], flow[r] = x[r], c[r], 0.0
+        if np.all(np.isfinite(z)):
+            _prox(edges, graph, sides, z, capacity, flow[r], y, kept)
 
 
 def graph_flows(x, c, edges, sides, flow, start, stop):

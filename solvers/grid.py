@@ -59,7 +59,7 @@ def grid_flows(x, capacity, near, f):
     """Write the flows of the edges of a grid, in the order of ``grid_edges``; what is ``near`` fills the edge."""
     height, width = x.shape
     rows, columns, last = np.empty_like(x), np.zeros_like(x), np.zeros_like(x)
-    lines, solved = np.empty((2, _TOGETHER, height))
+    lines, solved = np.empty((_TOGETHER, height)), np.empty((_TOGETHER, height))
     line, hulls, pace = np.empty(width), np.empty((4, max(height, width))), 1.0
     for _ in range(_STEPS):
         _rows_take(x, columns, capacity, rows, line, hulls)
