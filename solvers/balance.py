@@ -9,8 +9,8 @@ exact from any flow, and the better that is, the faster.
 A maximum flow is made of phases, each with a breadth-first search along edges that can carry more. In turn, from all
 vertices of the smaller side of the mean, which serve those of the other along the trees of that search, as much as
 these need and they have: that suits many small needs. And from all of the larger side, towards which those of the
-smaller send all they have in one wave (Goldberg & Tarjan 1988): that suits many narrow ways. Either alone takes many
-times as many phases.
+smaller push all they have (Goldberg & Tarjan 1988): that suits many narrow ways. Either alone takes many times as many
+phases.
 
 A flow is positive from the smaller vertex to the larger. Where an edge is filled its flow is exactly its capacity.
 """
@@ -22,6 +22,8 @@ from .rows import compensated
 
 __all__ = ["balance", "scratch"]
 
+# How many arcs a phase may look at when it pushes, for each vertex that it has found; searching anew takes about four.
+_PATIENCE = 16
 # What the search says of a vertex that is not in its parent's tree: not found, or no part of this piece.
 _UNSEEN, _OUTSIDE = np.int32(-2), np.int32(-1)
 
@@ -29,7 +31,7 @@ _UNSEEN, _OUTSIDE = np.int32(-2), np.int32(-1)
 @kernel
 def scratch(n):
     """Room for :func:`balance` on n vertices."""
-    return np.empty((6, n), np.int32), np.empty((2, n)), np.empty((3, n))
+    return np.empty((7, n), np.int32), np.empty((2, n)), np.empty((3, n))
 
 
 @inlined
@@ -165,27 +167,59 @@ def _serve(c, f, y, sign, parent, link, queue, reached, need, have):
 
 
 @inlined
-def _wave(graph, c, f, y, sign, parent, distance, queue, reached):
-    """From the farthest vertex found to the nearest: all that it has too much (sign -1) or too little goes nearer."""
+def _join(waiting, head, count, size, i):
+    """Put i at the end of a ring; how many wait there then."""
+    place = head + count
+    waiting[place if place < size else place - size] = i
+    return count + 1
+
+
+@inlined
+def _push(graph, c, f, y, slack, sign, queued, waiting, distance, queue, reached):
+    """Vertices with too much (sign -1) or too little send it nearer to the roots, the farthest first.
+
+    One that cannot send all moves away from the roots until it can, as long as patience lasts.
+    """
     first, neighbour, edge = graph
+    head, count = 0, 0
     for q in range(reached - 1, -1, -1):
         i = queue[q]
-        excess = -sign * y[i]
-        if excess <= 0.0:
-            continue
+        queued[i] = 0
+        if -sign * y[i] > slack:
+            queued[i] = 1
+            waiting[count] = i
+            count += 1
+    work, most = 0, _PATIENCE * reached
+    while count > 0 and work < most:
+        i = waiting[head]
+        head = head + 1 if head + 1 < reached else 0
+        count -= 1
+        queued[i] = 0
+        excess, nearest = -sign * y[i], np.int32(reached)
         for k in range(first[i], first[i + 1]):
             j, e = neighbour[k], edge[k]
-            if parent[j] < 0 or distance[j] + 1 != distance[i]:
+            if queued[j] < 0:
                 continue
             rising = (j < i) == (sign > 0.0)
             spare = _spare(c, f, e, rising)
             if spare > 0.0:
+                if distance[j] >= distance[i]:
+                    nearest = min(nearest, distance[j])
+                    continue
                 sent = _carry(c, f, e, rising, spare, excess)
                 y[j] -= sign * sent
                 excess -= sent
+                if queued[j] == 0 and -sign * y[j] > slack:
+                    queued[j] = 1
+                    count = _join(waiting, head, count, reached, j)
                 if excess <= 0.0:
                     break
         y[i] = -sign * excess
+        work += first[i + 1] - first[i]
+        if excess > slack and nearest < reached:
+            distance[i] = nearest + np.int32(1)
+            queued[i] = 1
+            count = _join(waiting, head, count, reached, i)
 
 
 @inlined
@@ -195,7 +229,7 @@ def _even_out(graph, c, f, y, slack, order, begin, end, numbers, amounts):
     None where all is even. What summing has rounded away would otherwise gather in one vertex, so the mean is taken
     off once more where most excesses are 0.
     """
-    _, parent, link, ancestor, queue, _ = numbers
+    _, parent, link, ancestor, queue, waiting, _ = numbers
     _settle(c, f, y, order, begin, end, ancestor, link)
     _centre(y, order, begin, end)
     _settle(c, f, y, order, begin, end, ancestor, link)
@@ -215,7 +249,7 @@ def _even_out(graph, c, f, y, slack, order, begin, end, numbers, amounts):
         if serve:
             _serve(c, f, y, sign, parent, link, queue, reached, amounts[0], amounts[1])
         else:
-            _wave(graph, c, f, y, sign, parent, ancestor, queue, reached)
+            _push(graph, c, f, y, slack, sign, parent, waiting, ancestor, queue, reached)
         serve = not serve
 
 
@@ -247,7 +281,7 @@ def balance(graph, x, c, f, y, slack, mass, room):
     levels that it was found above and below; held there, rounded values keep their order.
     """
     numbers, amounts, bounds = room
-    order, parent, link, ancestor, queue, stop = numbers
+    order, parent, link, ancestor, queue, _, stop = numbers
     low, high, base = bounds
     count = 0
     for i in range(y.size):

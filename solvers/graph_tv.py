@@ -25,6 +25,8 @@ __all__ = ["graph_flows", "graph_tv", "graph_tv_jacobian", "graphfusedmax", "gra
 _SLACK = 2.0**-50
 # Flows so near to the capacity, as a part of the range of x, are that of a filled edge.
 _NEAR = 2.0**-40
+# Entries of a grid from which on sweeps over its rows and columns save more than they cost.
+_WORTH_SWEEPS = 256
 
 
 @kernel
@@ -58,13 +60,19 @@ def _spread(x):
 
 
 @kernel
-def _prox(edges, graph, sides, x, c, f, y, kept):
-    """Write the prox of x to y, and the flows that prove it to f; an even grid gets good ones to begin with."""
-    width = _spread(x)
+def _head_start(edges, sides, x, c, width, f, y):
+    """Good flows for an even grid that is worth it, none for other graphs; and what they leave of x."""
     f[:] = 0.0
-    if sides[0] > 0 and c.size > 0 and c.min() == c.max() > 0.0:
+    if sides[0] * sides[1] >= _WORTH_SWEEPS and c.min() == c.max() > 0.0:
         grid_flows(x.reshape((sides[0], sides[1])), c[0], _NEAR * width, f)
     _drain(edges, f, x, y)
+
+
+@kernel
+def _prox(edges, graph, sides, x, c, f, y, kept):
+    """Write the prox of x to y, and the flows that prove it to f."""
+    width = _spread(x)
+    _head_start(edges, sides, x, c, width, f, y)
     balance(graph, x, c, f, y, _SLACK * width, np.inf, kept)
 
 
@@ -184,7 +192,7 @@ def _deepest(graph, c):
 
 
 @kernel
-def _graphfusedmax_rows(x, gamma, lam, weights, edges, graph, out):
+def _graphfusedmax_rows(x, gamma, lam, weights, edges, sides, graph, out):
     n, m = x.shape[1], edges.shape[0]
     work, kept = room(x), scratch(n)
     z, y, c, f = np.empty(n), np.empty(n), np.empty(m), np.empty(m)
@@ -198,16 +206,20 @@ def _graphfusedmax_rows(x, gamma, lam, weights, edges, graph, out):
         for i in range(n):
             z[i] = max(z[i], depth) if row[i] > -np.inf else -np.inf
         _candidates(graph, z, c, place_of(row, top), y, f)
-        balance(graph, z, c, f, y, _SLACK * _spread(y), 1.0, kept)
+        width = _spread(y)
+        if y.min() > -np.inf:
+            _head_start(edges, sides, z, c, width, f, y)
+        balance(graph, z, c, f, y, _SLACK * width, 1.0, kept)
         sparsemax_row(y, y.max(), 1.0, z)
         out[r] = z
 
 
-def graphfusedmax(x, gamma, lam, weights, edges, out, start, stop):
+def graphfusedmax(x, gamma, lam, weights, edges, sides, out, start, stop):
     rows, temperatures, strengths = _wide(x[start:stop], gamma[start:stop], lam[start:stop])
     (shares,) = _wide(weights[start:stop] if len(weights) > 1 else weights)
     answer = np.empty_like(rows)
-    _graphfusedmax_rows(rows, temperatures, strengths, shares, edges, neighbours(edges, x.shape[1]), answer)
+    graph = neighbours(edges, x.shape[1])
+    _graphfusedmax_rows(rows, temperatures, strengths, shares, edges, sides, graph, answer)
     out[start:stop] = answer
 
 

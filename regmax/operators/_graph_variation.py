@@ -13,6 +13,7 @@ from regmax._graph_tv import (
     flows,
     largest_throughput,
     outflow,
+    sides,
     variation,
     variation_expression,
 )
@@ -31,7 +32,7 @@ class GraphVariation(Regularizer):
     """``Omega(y) = (|y|^2 - 1) / 2 + lam sum_e w_e |y_i - y_j|`` over edges that its subclasses name."""
 
     def _solve(self, x: Array, p: Spread, out: Array) -> None:
-        run(solver.graphfusedmax, (x, p["gamma"], p["lam"], p["weights"], p["edges"]), out)
+        run(solver.graphfusedmax, (x, p["gamma"], p["lam"], p["weights"], p["edges"], sides(p)), out)
 
     def _multiply(self, y: Array, v: Array, p: Spread, out: Array) -> None:
         run(solver.graphfusedmax_jacobian, (y, v, p["gamma"], p["lam"], p["weights"], p["edges"]), out)
