@@ -24,6 +24,8 @@ __all__ = ["balance", "scratch"]
 
 # How many arcs a phase may look at when it pushes, for each vertex that it has found; searching anew takes about four.
 _PATIENCE = 16
+# Vertices of a piece beyond which the rounding of their sum is more than that of one of them.
+_MANY = 64
 # What the search says of a vertex that is not in its parent's tree: not found, or no part of this piece.
 _UNSEEN, _OUTSIDE = np.int32(-2), np.int32(-1)
 
@@ -226,13 +228,14 @@ def _push(graph, c, f, y, slack, sign, queued, waiting, distance, queue, reached
 def _even_out(graph, c, f, y, slack, order, begin, end, numbers, amounts):
     """A maximum flow; (how many vertices the last search reached, the sign that it began from).
 
-    None where all is even. What summing has rounded away would otherwise gather in one vertex, so the mean is taken
-    off once more where most excesses are 0.
+    None where all is even. What summing many has rounded away would otherwise gather in one vertex, so the mean is
+    taken off once more when most excesses are 0.
     """
     _, parent, link, ancestor, queue, waiting, _ = numbers
     _settle(c, f, y, order, begin, end, ancestor, link)
-    _centre(y, order, begin, end)
-    _settle(c, f, y, order, begin, end, ancestor, link)
+    if end - begin > _MANY:
+        _centre(y, order, begin, end)
+        _settle(c, f, y, order, begin, end, ancestor, link)
     serve = True
     while True:
         above, below = 0, 0
