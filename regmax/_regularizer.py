@@ -262,7 +262,7 @@ class Regularizer(Parametrised):
             top = np.where(some, wide.max(axis=1), 0.0)[:, None]
             scores = np.where(live, wide - top, 0.0)
             slope = np.where(live, scores - self._strength(p)[:, None] * self._gradient(wide, weights, p), 0.0)
-            gap = domain.support(slope, live) - np.sum(np.where(weights == 0, 0.0, slope * weights), axis=1)
+            gap = domain.support(slope, live, weights) - np.sum(np.where(weights == 0, 0.0, slope * weights), axis=1)
             valid = ~(np.isnan(weights).any(axis=1) | ~np.all(wide < np.inf, axis=1))
             gap = np.where(np.isnan(gap) & valid, np.inf, np.maximum(gap, 0.0))  # NaN from infinite penalties
             gap = np.where(some, gap, 0.0)

@@ -12,7 +12,16 @@ from numba.extending import overload
 
 from ._jit import kernel
 
-__all__ = ["balanced", "bound", "caps_of", "components", "conjugate_gradients", "empty_like_caps", "put_bound", "transposed"]
+__all__ = [
+    "balanced",
+    "bound",
+    "caps_of",
+    "components",
+    "conjugate_gradients",
+    "empty_like_caps",
+    "put_bound",
+    "transposed",
+]
 
 
 def bound(cap, k):

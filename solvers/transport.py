@@ -467,7 +467,7 @@ def _solve(x, gamma, r, c, upper, warm, u, v, report, out):
 
 @kernel
 def transport(x, gamma, rows, columns, upper, start_rows, start_columns, u, v, report, out, start, stop):
-    """Rows are matrices, flattened; ``upper`` has one column or one per entry, the starts none or as many as u and v."""
+    """Rows are matrices, flattened; ``upper`` has one column or one per entry, the starts none or those of u and v."""
     for k in range(start, stop):
         warm = start_rows.shape[1] > 0
         if warm:

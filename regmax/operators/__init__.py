@@ -4,6 +4,7 @@ quadratic, deformed_log and negligible."""
 from .budgetmax import Budgetmax, budgetmax
 from .entmax import Entmax, entmax
 from .fusedmax import Fusedmax, fusedmax
+from .kregularmax import Kregularmax, kregularmax
 from .normmax import Normmax, normmax
 from .oscarmax import Oscarmax, oscarmax, oscarmax_published
 from .pnormmax import Pnormmax, pnormmax
@@ -15,6 +16,7 @@ __all__ = [
     "Budgetmax",
     "Entmax",
     "Fusedmax",
+    "Kregularmax",
     "Normmax",
     "Oscarmax",
     "Pnormmax",
@@ -24,6 +26,7 @@ __all__ = [
     "budgetmax",
     "entmax",
     "fusedmax",
+    "kregularmax",
     "normmax",
     "oscarmax",
     "oscarmax_published",
