@@ -70,15 +70,14 @@ def _augment(target, upper, need, spare, flow, parent):
     """Push along the path to a column as much as it lets through."""
     width = spare.size
     height = parent.size - width
-    amount, j = spare[target], target
-    while True:
-        i = parent[height + j]
-        amount = min(amount, bound(upper, i * width + j) - flow[i * width + j])
-        if parent[i] == i:
-            amount = min(amount, need[i])
-            break
+    j, i = target, parent[height + target]
+    amount = np.float64(min(spare[j], bound(upper, i * width + j) - flow[i * width + j]))
+    while parent[i] != i:
         j = parent[i] - height
-        amount = min(amount, flow[i * width + j])
+        taken = flow[i * width + j]
+        i = parent[height + j]
+        amount = np.float64(min(amount, taken, bound(upper, i * width + j) - flow[i * width + j]))
+    amount = min(amount, need[i])
     spare[target] -= amount
     j = target
     while True:
@@ -96,7 +95,7 @@ def _is_served(live, upper, rows, columns, reached):
     """Whether the rows can have their sums; if not, which rows and columns a row that lacks something can reach."""
     height, width = rows.size, columns.size
     need, spare, flow = rows.copy(), columns.copy(), np.empty(rows.size * columns.size)
-    parent, queue, waiting = (np.empty(n, np.int64) for n in (height + width, height, width))
+    parent, queue, waiting = np.empty(height + width, np.int64), np.empty(height, np.int64), np.empty(width, np.int64)
     unit = max(rows.max(), columns.max())
     _fill(live, upper, need, spare, flow)
     for i in range(height):

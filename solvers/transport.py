@@ -456,7 +456,7 @@ def _solve(x, gamma, r, c, upper, warm, u, v, report, out):
         u[i] = u[i] * inverse - top[i] if warm else 0.0
     for j in range(v.size):
         v[j] = v[j] * inverse if warm else 0.0
-    cap = upper / unit
+    cap = np.minimum(upper / unit, 2.0)  # what no sum allows needs no bound, but room - d a finite one
     lines, a, b, g = _stages(x, inverse, top, gamma * inverse * unit, r / unit, c / unit, cap, u, v, warm, report)
     _write(lines, g, a, b, unit, upper, out)
     for i in range(u.size):
