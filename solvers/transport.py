@@ -34,12 +34,12 @@ __all__ = ["REPORT", "transport", "transport_jacobian"]
 REPORT = ("steps", "residual", "inner steps", "lists", "listed", "stages")
 
 # Stages: the first gamma against the spread of a row, the factor to the next, and the residual that ends one early.
-_FIRST, _FACTOR, _ROUGH = 1 / 6, 0.25, 0.1
+_FIRST, _FACTOR, _ROUGH = 1 / 6, 0.25, 0.03
 # Sums are met to rounding; where it does not fall any more, this will do.
 _ENOUGH = 1e-12
 # Below this part of the potentials gamma would drown in their rounding; what it changes is below 1e-12 of them.
 _LEAST = 2.0**-41
-_MOST_STEPS, _MOST_LISTS, _PATIENCE = 3000, 60, 200
+_MOST_STEPS, _MOST_LISTS, _PATIENCE = 10_000, 60, 200
 # A step is long enough when the slope along it has fallen to this part.
 _SLOPE = 0.3
 
@@ -201,9 +201,10 @@ def _step_length(lines, g, u, v, a, b, r, c):
 def _shift(count, label, start, member, lines, columns, g, u, v, r, c, work, rooms):
     """Move the potentials of each component as a whole, so that what it has too much leaves by its boundary.
 
-    What enters by a column counts as ``cap - clip(cap - p)``, so that it falls with the threshold too.
+    What enters by a column counts as ``cap - clip(cap - p)``, so that it falls with the threshold too. Returns whether
+    the listed entries sufficed.
     """
-    height = u.size
+    height, enough = u.size, True
     for which in range(count):
         n, total = 0, 0.0
         for q in range(start[which], start[which + 1]):
@@ -224,14 +225,18 @@ def _shift(count, label, start, member, lines, columns, g, u, v, r, c, work, roo
                     work[n], rooms[n] = room - d, room
                     total += room / g
                     n += 1
-        t = _threshold(work, n, rooms, g * total, 0.0, g) if n > 0 else 0.0
-        if t != 0.0 and abs(t) < np.inf:
+        if n == 0 and abs(total) <= 1e-12:
+            continue
+        t = _threshold(work, n, rooms, g * total, 0.0, g)
+        enough &= abs(t) < np.inf
+        if abs(t) < np.inf:
             for q in range(start[which], start[which + 1]):
                 i = member[q]
                 if i < height:
                     u[i] += t
                 else:
                     v[i - height] -= t
+    return enough
 
 
 @kernel
@@ -255,7 +260,7 @@ def _reach(u, v):
 
 @kernel
 def _settle(lines, columns, g, r, c, u, v, margin, target, report):
-    """Rounds on the listed entries until all sums are met, or until others might count; returns the residual."""
+    """Rounds on the listed entries until all sums are met; (residual, 1 or how much wider to list)."""
     height, width, listed = u.size, v.size, lines[0][-1]
     nodes = height + width
     line, column, degree = np.empty(height), np.empty(width), np.empty(nodes)
@@ -272,10 +277,11 @@ def _settle(lines, columns, g, r, c, u, v, margin, target, report):
         best = min(best, residual)
         spent = stale >= (3 if residual <= _ENOUGH else _PATIENCE) or report[0] >= _MOST_STEPS
         if not residual > target or spent or _reach(u, v) > margin:
-            return residual
+            return residual, 1.0 if _reach(u, v) <= margin else 2.0
         count = components(first, place, label, start, member)
         if count > 1 and _excess(count, start, member, line, column) > 1e-2 * residual:
-            _shift(count, label, start, member, lines, columns, g, u, v, r, c, work, rooms)
+            if not _shift(count, label, start, member, lines, columns, g, u, v, r, c, work, rooms):
+                return residual, 8.0
             _assess(lines, g, u, v, r, c, line, column, first, place, degree)
             count = components(first, place, label, start, member)
         balanced(count, start, member, line, column)
@@ -405,17 +411,16 @@ def _stages(x, inverse, top, gamma, r, c, cap, u, v, warm, report):
             transposed(lines, columns)
             a[:] = 0.0
             b[:] = 0.0
-            report[1] = _settle(lines, columns, g, r, c, a, b, margin, target, report)
+            report[1], wider = _settle(lines, columns, g, r, c, a, b, margin, target, report)
             report[3] += 1
             report[4] = max(report[4], lines[0][-1])
-            settled = _reach(a, b) <= margin and report[1] <= max(target, _ENOUGH)
-            if settled or report[0] >= _MOST_STEPS:
+            if (wider == 1.0 and report[1] <= max(target, _ENOUGH)) or report[0] >= _MOST_STEPS:
                 break
             for i in range(u.size):
                 u[i] += a[i]
             for j in range(v.size):
                 v[j] += b[j]
-            margin *= 2.0
+            margin *= max(wider, 2.0)
         if g == least or report[0] >= _MOST_STEPS:
             return lines, a, b, g
         for i in range(u.size):
