@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from regmax.solvers import flow
 from regmax.solvers import transport as solver
 from regmax.solvers._threads import run
+from regmax.solvers.rows import FLOOR
 
 from ._convergence import warn_unless_converged
 from ._domain import CappedSimplex, Simplex
@@ -233,6 +234,11 @@ def _wide(a: Array) -> Array:
     return np.ascontiguousarray(a, np.float64)
 
 
+def _wide_scores(x: Array) -> Array:
+    """In float64, where what is masked must be so too."""
+    return x if x.dtype == np.float64 else np.where(x <= FLOOR[x.dtype], -np.inf, x.astype(np.float64))
+
+
 def solver_call(
     x: Array, p: Spread, start: tuple[Array, Array] | None = None, out: Array | None = None
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -240,7 +246,7 @@ def solver_call(
     rows, columns = _wide(p["rows"]), _wide(p["columns"])
     gamma = _wide(p["gamma"]) if "gamma" in p else np.ones(len(x))
     given = start or (np.empty((1, 0)), np.empty((1, 0)))
-    inputs = (_wide(x), gamma, rows, columns, _wide(p["upper"]), *map(_wide, given))
+    inputs = (_wide_scores(x), gamma, rows, columns, _wide(p["upper"]), *map(_wide, given))
     same = out is not None and out.dtype == np.float64
     weights = out if same else np.empty(x.shape)
     report = np.empty((len(x), len(solver.REPORT)))

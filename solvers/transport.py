@@ -414,7 +414,9 @@ def _stages(x, inverse, top, gamma, r, c, cap, u, v, warm, report):
             report[1], wider = _settle(lines, columns, g, r, c, a, b, margin, target, report)
             report[3] += 1
             report[4] = max(report[4], lines[0][-1])
-            if (wider == 1.0 and report[1] <= max(target, _ENOUGH)) or report[0] >= _MOST_STEPS:
+            # What the potentials moved by is lost to rounding; counted from where they are now, it is not.
+            near = report[1] <= _ENOUGH and _largest(a) + _largest(b) <= g
+            if (wider == 1.0 and (report[1] <= target or near)) or report[0] >= _MOST_STEPS:
                 break
             for i in range(u.size):
                 u[i] += a[i]

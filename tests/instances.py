@@ -43,8 +43,12 @@ def cases(sizes=SIZES, samples=operators):
 def label(operator):
     """The operator with its parameters, arrays by their shape."""
     fields = {k: v for k, v in vars(operator).items() if v is not None}
-    shown = (f"{k}={v.shape if isinstance(v, np.ndarray) else format(v, '.4g')}" for k, v in fields.items())
+    shown = (f"{k}={v.shape if isinstance(v, np.ndarray) else _short(v)}" for k, v in fields.items())
     return f"{operator.name}({', '.join(shown)})"
+
+
+def _short(value):
+    return format(value, ".4g") if isinstance(value, int | float) else value
 
 
 def strength(operator, x):
