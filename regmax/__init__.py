@@ -13,6 +13,7 @@ if not _os.path.isdir(_os.path.join(__path__[0], "solvers")) and _os.path.isfile
 from regmax.solvers._threads import get_num_threads, set_num_threads
 
 from ._convergence import ConvergenceWarning
+from ._regular_graph import Degrees, degree_histogram, k_regular_graph
 from ._regularizer import Regularizer
 from ._version import __version__
 from ._warmup import warmup
@@ -49,6 +50,7 @@ __all__ = [
     "Budgetmax",
     "Certificate",
     "ConvergenceWarning",
+    "Degrees",
     "Entmax",
     "Fusedmax",
     "Kregularmax",
@@ -61,9 +63,11 @@ __all__ = [
     "Topkmax",
     "__version__",
     "budgetmax",
+    "degree_histogram",
     "entmax",
     "fusedmax",
     "get_num_threads",
+    "k_regular_graph",
     "kregularmax",
     "normmax",
     "operators",

@@ -169,8 +169,10 @@ def matched(owner: str, batch: Rows, rows: Array, columns: Array) -> tuple[Array
     live = batch.live.any(axis=1)[:, None]
     height, width = batch.item_shape
     spacing = max(height, width) * np.finfo(rows.dtype).eps
-    rows = np.where(live, np.broadcast_to(rows, (len(live), height)), 0.0)
-    columns = np.where(live, np.broadcast_to(columns, (len(live), width)), 0.0)
+    rows, columns = (
+        np.where(live, np.broadcast_to(a, (len(live), n)).astype(np.float64), 0.0)
+        for a, n in ((rows, height), (columns, width))
+    )
     mass, found = rows.sum(axis=1), columns.sum(axis=1)
     apart = np.abs(mass - found) > 8 * spacing * np.maximum(mass, found)
     if apart.any():

@@ -214,10 +214,9 @@ def _swap(end, need, spare, chosen, parent, height, width):
 
 
 @kernel
-def _complete_graph(x, live, u, v, near, row_degree, column_degree, chosen):
+def _complete_graph(x, live, u, v, near, need, spare, chosen):
     height, width = u.size, v.size
-    u, v = u.copy(), v.copy()
-    need, spare = np.full(height, row_degree), np.full(width, column_degree)
+    u, v, need, spare = u.copy(), v.copy(), need.copy(), spare.copy()
     distance, parent = np.empty(height + width), np.empty(height + width, np.int64)
     done = np.empty(height + width, np.bool_)
     _start_graph(x, live, u, v, near, need, spare, chosen)
@@ -233,11 +232,11 @@ def _complete_graph(x, live, u, v, near, row_degree, column_degree, chosen):
 
 
 @kernel
-def heaviest_graph(x, live, u, v, near, row_degree, column_degree, chosen, start, stop):
+def heaviest_graph(x, live, u, v, near, rows, columns, chosen, start, stop):
     """The 0/1 matrix of largest weight with given degrees, by augmenting paths from the potentials u and v.
 
     Any potentials will do; the better they are, the fewer paths are missing. ``near`` says how far from zero a
     difference may count as none.
     """
     for k in range(start, stop):
-        _complete_graph(x[k], live[k], u[k], v[k], near[k], row_degree[k], column_degree[k], chosen[k])
+        _complete_graph(x[k], live[k], u[k], v[k], near[k], rows[k], columns[k], chosen[k])

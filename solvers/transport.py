@@ -42,6 +42,8 @@ _LEAST = 2.0**-41
 _MOST_STEPS, _MOST_LISTS, _PATIENCE = 10_000, 60, 200
 # A step is long enough when the slope along it has fallen to this part.
 _SLOPE = 0.3
+# No Newton step is that many times too short; what seems so is rounding.
+_LONGEST = 100.0
 
 
 @kernel
@@ -183,7 +185,7 @@ def _step_length(lines, g, u, v, a, b, r, c):
         return 0.0
     for _ in range(60):
         slope, curvature = _slope(lines, g, u, v, a, b, r, c, t)
-        if abs(slope) <= -_SLOPE * initial:
+        if abs(slope) <= -_SLOPE * initial or (slope < 0.0 and t >= _LONGEST):
             return t
         if slope < 0.0:
             low = t
@@ -368,7 +370,7 @@ def _spread(x, height, inverse):
         for j in range(width):
             live += row[j] > floor
         if live > 0:
-            total += kth_largest(row, 1) * inverse - kth_largest(row, (live + 1) // 2) * inverse
+            total += kth_largest(row, 1) * inverse - kth_largest(row, min(live, live // 2 + 1)) * inverse
             count += 1
     return total / max(count, 1)
 
