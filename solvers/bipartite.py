@@ -169,6 +169,23 @@ def balanced(count, start, member, line, column):
 
 
 @kernel
+def _product(a, b):
+    """The inner product, on its own: a loop that also writes adds up in another order when memory lies too close."""
+    total = 0.0
+    for j in range(a.size):
+        total += a[j] * b[j]
+    return total
+
+
+@kernel
+def _weighted(a, weight):
+    total = 0.0
+    for j in range(a.size):
+        total += weight[j] * a[j] * a[j]
+    return total
+
+
+@kernel
 def conjugate_gradients(first, place, degree, line, column, tolerance, most, a, b, work):
     """Solve ``degree_i a_i + sum_j b_j = line_i`` and ``degree_j b_j + sum_i a_i = column_j`` over the graph's edges.
 
@@ -182,10 +199,9 @@ def conjugate_gradients(first, place, degree, line, column, tolerance, most, a, 
     for i in range(height):
         for k in range(first[i], first[i + 1]):
             rest[place[k]] -= line[i] / degree[i]
-    size = 0.0
     for j in range(width):
         way[j] = rest[j] / max(degree[height + j], 1.0)
-        size += rest[j] * way[j]
+    size = _product(rest, way)
     enough, step = size * tolerance * tolerance, 0
     while step < most and size > enough:
         step += 1
@@ -198,19 +214,17 @@ def conjugate_gradients(first, place, degree, line, column, tolerance, most, a, 
             mean /= max(degree[i], 1.0)
             for k in range(first[i], first[i + 1]):
                 image[place[k]] -= mean
-        curvature, most_curved = 0.0, 0.0
-        for j in range(width):
-            curvature += way[j] * image[j]
-            most_curved += degree[height + j] * way[j] * way[j]
-        if not curvature > _FLAT * most_curved:  # rounding alone, along what the system leaves open
+        curvature = _product(way, image)
+        if not curvature > _FLAT * _weighted(way, degree[height:]):  # rounding, along what the system leaves open
             break
-        length, following = size / curvature, 0.0
+        length = size / curvature
         for j in range(width):
             b[j] += length * way[j]
             rest[j] -= length * image[j]
-            following += rest[j] * rest[j] / max(degree[height + j], 1.0)
+            image[j] = rest[j] / max(degree[height + j], 1.0)
+        following = _product(rest, image)
         for j in range(width):
-            way[j] = rest[j] / max(degree[height + j], 1.0) + following / size * way[j]
+            way[j] = image[j] + following / size * way[j]
         size = following
     for i in range(height):
         total = line[i]
