@@ -1,5 +1,7 @@
 """Every operator and proximal operator with parameter sets worth testing, and how accurate each must be."""
 
+from dataclasses import fields
+
 import numpy as np
 
 import regmax
@@ -14,10 +16,12 @@ __all__ = [
     "families",
     "feasible_rows",
     "label",
+    "numbers",
     "operators",
     "proxes",
     "scale",
     "scale_of",
+    "shortened",
     "strength",
 ]
 
@@ -42,13 +46,30 @@ def cases(sizes=SIZES, samples=operators):
 
 def label(operator):
     """The operator with its parameters, arrays by their shape."""
-    fields = {k: v for k, v in vars(operator).items() if v is not None}
-    shown = (f"{k}={v.shape if isinstance(v, np.ndarray) else _short(v)}" for k, v in fields.items())
+    given = {k: v for k, v in vars(operator).items() if v is not None}
+    shown = (
+        f"{k}={format(v, '.4g') if isinstance(v, int | float) else v.shape if isinstance(v, np.ndarray) else v}"
+        for k, v in given.items()
+    )
     return f"{operator.name}({', '.join(shown)})"
 
 
-def _short(value):
-    return format(value, ".4g") if isinstance(value, int | float) else value
+def numbers(operator):
+    """The parameters that are numbers or arrays of them, which have derivatives, by name."""
+    names = (f.name for f in fields(operator) if f.metadata["kind"] != "structure")
+    return {name: getattr(operator, name) for name in names if getattr(operator, name) is not None}
+
+
+def shortened(operator):
+    """The same operator for rows without their last two of seven entries."""
+    given = {k: v[..., :-2] if isinstance(v, np.ndarray) else v for k, v in vars(operator).items()}
+    if given.get("edges") is not None:
+        kept = (operator.edges < 5).all(axis=1)
+        given["edges"] = operator.edges[kept]
+        given["weights"] = None if operator.weights is None else operator.weights[kept]
+    if given.get("shape") is not None:
+        given["shape"] = tuple(min(side, 5) for side in operator.shape)
+    return type(operator)(**given)
 
 
 def strength(operator, x):

@@ -5,7 +5,7 @@ import pytest
 
 from regmax.adapters import cvxpy as witness
 
-from .instances import SIZES, cases, families, feasible_rows, label, operators, scale, strength
+from .instances import SIZES, cases, families, feasible_rows, label, numbers, operators, scale, strength
 
 every_case = pytest.mark.parametrize(("n", "operator"), **cases())
 smooth_case = pytest.mark.parametrize(("n", "operator"), **cases((2, 7)))
@@ -152,7 +152,7 @@ def test_jacobian_is_symmetric_semidefinite_and_kills_constants(n, operator):
 def test_parameter_derivatives_equal_differences(n, operator):
     x, v = scattered(n)
     gradients = operator.parameter_vjp(x, operator.argmax(x), v)
-    fields = {k: p for k, p in vars(operator).items() if p is not None and k not in ("k", "shape", "reading")}
+    fields = {k: p for k, p in numbers(operator).items() if k != "k"}
     assert set(gradients) == set(fields)
     for name, value in fields.items():
         direction = np.ones_like(value) if np.ndim(value) == 0 else 0.5 * value + 0.1
@@ -196,10 +196,11 @@ def test_permutation_equivariance_exactly_where_declared(n, operator):
     rng = np.random.default_rng(5)
     order = rng.permutation(n)
     x = families(n)["normal 1"]
-    moved = np.abs(operator.argmax(x[:, order]) - operator.argmax(x)[:, order]).max()
+    y = operator.argmax(x)
+    moved = np.abs(operator.argmax(x[:, order]) - y[:, order]).max()
     if operator.permutes:
         assert moved <= 1e-13
-    elif n == max(SIZES):
+    elif n == max(SIZES) and np.ptp(y) > 0:
         assert moved > 1e-6
 
 

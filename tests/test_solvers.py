@@ -193,7 +193,7 @@ def interpreted(driver):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_kernel_equals_its_python_source(operator, dtype, monkeypatch):
     calls = []
-    module = __import__(type(operator).__module__, fromlist=["run"])
+    module = sys.modules[type(operator)._solve.__module__]
     original = module.run
 
     def spy(driver, inputs, *outputs):

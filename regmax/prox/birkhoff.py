@@ -9,28 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 from regmax._parameters import shape_parameter
 from regmax._parametrised import Spread
 from regmax._rows import Rows
-from regmax._transport import (
-    Solution,
-    TransportPolytope,
-    deliver,
-    even_sums,
-    folds,
-    product_call,
-    require_regular,
-    solution,
-    solver_call,
-    started,
-)
-from regmax.solvers import transport as solver
-from regmax.solvers._threads import run
+from regmax._transport import even_sums, folds, require_regular
 
-from ._proximal import Proximal
+from ._transported import Transported
 
 __all__ = ["Birkhoff", "birkhoff"]
 
 
 @dataclass(frozen=True, eq=False)
-class Birkhoff(Proximal):
+class Birkhoff(Transported):
     r"""The nearest matrix without negative entries, rows that sum to 1 and columns that sum alike: doubly stochastic.
 
     Rows and columns that are masked throughout take no part: n rows and m columns that do give column sums n/m.
@@ -51,8 +38,6 @@ class Birkhoff(Proximal):
     """
 
     name = "prox.birkhoff"
-    homogeneous = ("rows", "columns", "upper")
-    matrix = True
 
     shape: tuple[int, int] | None = shape_parameter()
 
@@ -65,57 +50,10 @@ class Birkhoff(Proximal):
     def _prepare(self, batch: Rows, p: Spread) -> None:
         require_regular(self.name, np.ones(len(p["rows"]), np.int64), batch, p["rows"], p["columns"])
 
-    def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        inputs, outputs = solver_call(x, p, out=out)
-        run(solver.transport, inputs, *outputs)
-        deliver(self.name, outputs, out)
-
-    def _multiply(
-        self, y: NDArray[Any], v: NDArray[Any], live: NDArray[Any], p: Spread, out: NDArray[Any], *, transposed: bool
-    ) -> None:
-        inputs, outputs = product_call(y, v, p)
-        run(solver.transport_jacobian, inputs, *outputs)
-        out[...] = outputs[-1]
-
-    def _dual(
-        self, y: NDArray[Any], r: NDArray[Any], live: NDArray[Any], p: Spread
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        return r, _domain(p).support(r, live, y) - np.sum(r * y, axis=1)
-
-    def _violation(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
-        return _domain(p).violation(y, live)
-
-    def _constraints(self, y: Any, live: NDArray[Any], p: Spread) -> list[Any]:
-        return _domain(p).constraints(y, live)
-
-    def solve(
-        self,
-        x: ArrayLike,
-        axis: Any = -1,
-        where: ArrayLike | None = None,
-        start: tuple[ArrayLike, ArrayLike] | None = None,
-    ) -> Solution:
-        """The point with its potentials, from those of ``start = (rows, columns)`` where it is given; in float64."""
-        batch = self._batch(x, axis, where)
-        p = self._spread(batch)
-        self._prepare(batch, p)
-        inputs, outputs = solver_call(batch.data, p, started(self.name, start, batch))
-        run(solver.transport, inputs, *outputs)
-        return solution(self.name, outputs, batch)
-
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:
         wide, tall = folds(n)
         return (cls(wide), cls(tall))
-
-    @property
-    def permutes(self) -> bool:
-        """Whether permuting the entries of x permutes those of y."""
-        return self.shape is not None and 1 in self.shape
-
-
-def _domain(p: Spread) -> TransportPolytope:
-    return TransportPolytope(p["rows"], p["upper"], p["columns"])
 
 
 def birkhoff(

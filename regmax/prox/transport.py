@@ -9,28 +9,17 @@ from numpy.typing import ArrayLike, NDArray
 from regmax._parameters import EDGE_WEIGHT, NON_NEGATIVE, Parameter, parameter, shape_parameter
 from regmax._parametrised import Spread
 from regmax._rows import Rows
-from regmax._transport import (
-    Solution,
-    TransportPolytope,
-    deliver,
-    folds,
-    matched,
-    product_call,
-    require_served,
-    solution,
-    solver_call,
-    started,
-)
+from regmax._transport import folds, matched, product_call, require_served
 from regmax.solvers import transport as solver
 from regmax.solvers._threads import run
 
-from ._proximal import Proximal
+from ._transported import Transported
 
 __all__ = ["Transport", "transport"]
 
 
 @dataclass(frozen=True, eq=False)
-class Transport(Proximal):
+class Transport(Transported):
     r"""The nearest matrix ``0 <= P <= upper`` with given row and column sums.
 
     Parameters
@@ -53,8 +42,6 @@ class Transport(Proximal):
     """
 
     name = "prox.transport"
-    homogeneous = ("rows", "columns", "upper")
-    matrix = True
 
     rows: NDArray[Any] = parameter(None, EDGE_WEIGHT, "line")
     columns: NDArray[Any] = parameter(None, EDGE_WEIGHT, "column")
@@ -72,50 +59,13 @@ class Transport(Proximal):
         if self.upper is not None or not batch.live.all():
             require_served(self.name, batch, p["rows"], p["columns"], p["upper"])
 
-    def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        inputs, outputs = solver_call(x, p, out=out)
-        run(solver.transport, inputs, *outputs)
-        deliver(self.name, outputs, out)
-
-    def _multiply(
-        self, y: NDArray[Any], v: NDArray[Any], live: NDArray[Any], p: Spread, out: NDArray[Any], *, transposed: bool
-    ) -> None:
-        inputs, outputs = product_call(y, v, p)
-        run(solver.transport_jacobian, inputs, *outputs)
-        out[...] = outputs[-1]
-
-    def _dual(
-        self, y: NDArray[Any], r: NDArray[Any], live: NDArray[Any], p: Spread
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        return r, _domain(p).support(r, live, y) - np.sum(r * y, axis=1)
-
-    def _violation(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
-        return _domain(p).violation(y, live)
-
     def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
         inputs, (rows, columns, product) = product_call(y, v, p)
         run(solver.transport_jacobian, inputs, rows, columns, product)
         price = (rows[:, :, None] + columns[:, None, :]).reshape(y.shape)
         capped = (y > 0) & (y >= p["upper"])
-        return {"rows": rows, "columns": columns, "upper": np.where(capped, v - price, 0.0)}
-
-    def _constraints(self, y: Any, live: NDArray[Any], p: Spread) -> list[Any]:
-        return _domain(p).constraints(y, live)
-
-    def solve(
-        self,
-        x: ArrayLike,
-        axis: Any = -1,
-        where: ArrayLike | None = None,
-        start: tuple[ArrayLike, ArrayLike] | None = None,
-    ) -> Solution:
-        """The point with its potentials, from those of ``start = (rows, columns)`` where it is given; in float64."""
-        batch = self._batch(x, axis, where)
-        p = self._spread(batch)
-        self._prepare(batch, p)
-        inputs, outputs = solver_call(batch.data, p, started(self.name, start, batch))
-        run(solver.transport, inputs, *outputs)
-        return solution(self.name, outputs, batch)
+        slopes = {"rows": rows, "columns": columns, "upper": np.where(capped, v - price, 0.0)}
+        return {name: slope for name, slope in slopes.items() if getattr(self, name) is not None}
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:
@@ -133,10 +83,6 @@ class Transport(Proximal):
     def permutes(self) -> bool:
         """Whether permuting the entries of x permutes those of y."""
         return self.shape == (1, 1)
-
-
-def _domain(p: Spread) -> TransportPolytope:
-    return TransportPolytope(p["rows"], p["upper"], p["columns"])
 
 
 def transport(
