@@ -39,6 +39,8 @@ __all__ = [
 Array = NDArray[Any]
 #: What the residual of a sum may be at most, in units of the largest sum, without a warning.
 _TOLERANCE = 1e-10
+#: How far the totals of rows and columns may be apart, relatively.
+_SAME_TOTAL = 1e-6
 
 
 class Solution(NamedTuple):
@@ -165,20 +167,22 @@ def even_sums(batch: Rows) -> tuple[Array, Array]:
 
 
 def matched(owner: str, batch: Rows, rows: Array, columns: Array) -> tuple[Array, Array]:
-    """Row and column sums of each matrix, in float64 and of equal totals; 0 where everything is masked."""
+    """Row and column sums of each matrix in float64, those of columns scaled to the total of the rows.
+
+    The totals may differ by the rounding of float32. Where everything is masked all sums are 0.
+    """
     live = batch.live.any(axis=1)[:, None]
     height, width = batch.item_shape
-    spacing = max(height, width) * np.finfo(rows.dtype).eps
     rows, columns = (
         np.where(live, np.broadcast_to(a, (len(live), n)).astype(np.float64), 0.0)
         for a, n in ((rows, height), (columns, width))
     )
     mass, found = rows.sum(axis=1), columns.sum(axis=1)
-    apart = np.abs(mass - found) > 8 * spacing * np.maximum(mass, found)
+    apart = np.abs(mass - found) > _SAME_TOTAL * np.maximum(mass, found)
     if apart.any():
         row = int(np.argmax(apart))
         raise ValueError(
-            f"{owner}: rows and columns must have the same total, got {mass[row]:g} and {found[row]:g}"
+            f"{owner}: rows and columns must have the same total, got {mass[row]:.9g} and {found[row]:.9g}"
             f"{_which(row, len(apart))}"
         )
     return rows, columns * np.where(found > 0, mass / np.where(found > 0, found, 1.0), 1.0)[:, None]

@@ -160,7 +160,7 @@ class Kregularmax(Regularizer):
 
 def kregularmax(
     x: ArrayLike,
-    k: int | NDArray[Any],
+    k: int | NDArray[Any] = 1,
     *,
     gamma: Parameter = 1.0,
     reading: str = "both",
@@ -173,7 +173,7 @@ def kregularmax(
     ----------
     x : array_like, shape (..., n, m)
         Scores; a matrix along ``axis``.
-    k : int or array_like of int that broadcasts against the batch
+    k : int or array_like of int that broadcasts against the batch, default 1
         How many entries a row has at least, from 1 to m.
     gamma : float or array_like that broadcasts against the batch, default 1.0
         Strength of the regularizer, > 0, in the units of the scores.

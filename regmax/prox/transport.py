@@ -25,7 +25,8 @@ class Transport(Transported):
     Parameters
     ----------
     rows, columns : array of shape (..., n) and of shape (..., m)
-        What rows and columns sum to, >= 0, behind the batch; the totals of both must agree.
+        What rows and columns sum to, >= 0, behind the batch. The totals of both must agree to 1e-6, and columns are
+        scaled to that of the rows.
     upper : float, or array that broadcasts against x, optional
         The largest entries, >= 0; default: no limit.
     shape : tuple of two int, optional
@@ -101,7 +102,8 @@ def transport(
     x : array_like, shape (..., n, m)
         Points; a matrix along ``axis``.
     rows, columns : array_like, shape (..., n) and (..., m)
-        What rows and columns sum to, >= 0, in the units of ``x``; the totals of both must agree.
+        What rows and columns sum to, >= 0, in the units of ``x``. The totals of both must agree to 1e-6, and
+        columns are scaled to that of the rows.
     upper : float or array_like that broadcasts against ``x``, optional
         The largest entries, >= 0; default: no limit.
     axis : tuple of two int, default (-2, -1)
