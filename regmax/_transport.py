@@ -40,7 +40,7 @@ Array = NDArray[Any]
 #: What the residual of a sum may be at most, in units of the largest sum, without a warning.
 _TOLERANCE = 1e-10
 #: How far the totals of rows and columns may be apart, relatively.
-_SAME_TOTAL = 1e-6
+_SAME_TOTAL = 1e-5
 
 
 class Solution(NamedTuple):

@@ -25,7 +25,7 @@ class Transport(Transported):
     Parameters
     ----------
     rows, columns : array of shape (..., n) and of shape (..., m)
-        What rows and columns sum to, >= 0, behind the batch. The totals of both must agree to 1e-6, and columns are
+        What rows and columns sum to, >= 0, behind the batch. The totals of both must agree to 1e-5, and columns are
         scaled to that of the rows.
     upper : float, or array that broadcasts against x, optional
         The largest entries, >= 0; default: no limit.
@@ -65,7 +65,10 @@ class Transport(Transported):
         run(solver.transport_jacobian, inputs, rows, columns, product)
         price = (rows[:, :, None] + columns[:, None, :]).reshape(y.shape)
         capped = (y > 0) & (y >= p["upper"])
-        slopes = {"rows": rows, "columns": columns, "upper": np.where(capped, v - price, 0.0)}
+        # The columns follow the total of the rows, whatever their own.
+        total = np.maximum(p["columns"].sum(axis=1, keepdims=True), np.finfo(float).tiny)
+        mean = np.sum(columns * p["columns"], axis=1, keepdims=True) / total
+        slopes = {"rows": rows + mean, "columns": columns - mean, "upper": np.where(capped, v - price, 0.0)}
         return {name: slope for name, slope in slopes.items() if getattr(self, name) is not None}
 
     @classmethod
@@ -102,7 +105,7 @@ def transport(
     x : array_like, shape (..., n, m)
         Points; a matrix along ``axis``.
     rows, columns : array_like, shape (..., n) and (..., m)
-        What rows and columns sum to, >= 0, in the units of ``x``. The totals of both must agree to 1e-6, and
+        What rows and columns sum to, >= 0, in the units of ``x``. The totals of both must agree to 1e-5, and
         columns are scaled to that of the rows.
     upper : float or array_like that broadcasts against ``x``, optional
         The largest entries, >= 0; default: no limit.
