@@ -28,8 +28,11 @@ class Simplex:
         total = np.where(live.any(axis=1), self.mass(len(y)), 0.0)
         return np.maximum.reduce([-y.min(axis=1), masked, np.abs(y.sum(axis=1) - total), np.zeros(len(y))])
 
-    def support(self, c: Array, live: Array) -> Array:
-        """``max <c, y>`` over the set, per row; 0 for entirely masked rows."""
+    def support(self, c: Array, live: Array, y: Array | None = None) -> Array:
+        """``max <c, y>`` over the set, per row; 0 for entirely masked rows.
+
+        Where that is costly, an upper bound that is attained if the given point y is a maximiser.
+        """
         best = np.where(live, c, -np.inf).max(axis=1)
         return np.where(live.any(axis=1), best, 0.0)
 
@@ -71,7 +74,7 @@ class CappedSimplex(Simplex):
     def violation(self, y: Array, live: Array) -> Array:
         return np.maximum(super().violation(y, live), (y - self.upper).max(axis=1))
 
-    def support(self, c: Array, live: Array) -> Array:
+    def support(self, c: Array, live: Array, y: Array | None = None) -> Array:
         """Fill the best entries up to their caps (a fractional knapsack)."""
         order = np.argsort(np.where(live, -c, np.inf), axis=1, kind="stable")
         room = np.where(live, np.minimum(self.upper, self.total[:, None]), 0.0)

@@ -118,6 +118,7 @@ class OnGraph(Parametrised):
             raise ValueError(f"{self.name}: edges must hold vertices below {vertices}, got {self.edges.max()}")
         p = super()._spread(batch)
         p["edges"] = chain_edges(vertices) if self.edges is None else self.edges
+        p["chain"] = np.array(self.edges is None)
         return p
 
 

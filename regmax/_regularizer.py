@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._domain import Simplex
 from ._parametrised import Parametrised, Spread
 from ._problem import live_of, problem_scores
-from ._rows import Rows, like_rows
+from ._rows import Rows, like_rows, spacing
 from .certificate import Certificate
 
 __all__ = ["Regularizer", "Spread", "operators"]
@@ -61,6 +61,8 @@ class Regularizer(Parametrised):
     _registry: ClassVar[dict[str, type[Parametrised]]] = {}
     #: False where the map is not the gradient of ``max`` (its Jacobian is then not symmetric).
     is_gradient: ClassVar[bool] = True
+    #: True where the Jacobian at given weights depends on which entries are masked.
+    sees_masks: ClassVar[bool] = False
 
     # What an operator supplies, on rows. `p` holds its parameters spread by `_spread`.
 
@@ -97,6 +99,12 @@ class Regularizer(Parametrised):
 
     def _strength(self, p: Spread) -> Array:
         return p["gamma"]
+
+    def _gap(self, scores: Array, y: Array, live: Array, p: Spread) -> Array:
+        """Bound on what the best weights are better by than y, whose floats have the relative spacing ``rounding``."""
+        x = np.where(live, scores, -np.inf)
+        slope = np.where(live, scores - self._strength(p)[:, None] * self._gradient(x, y, p), 0.0)
+        return self._domain(p).support(slope, live, y) - np.sum(np.where(y == 0, 0.0, slope * y), axis=1)
 
     @property
     def permutes(self) -> bool:
@@ -145,6 +153,9 @@ class Regularizer(Parametrised):
     ) -> Array:
         batch = self._batch(y, axis, None, "y")
         v = like_rows(self.name, v, batch, "v")
+        if self.sees_masks:
+            masks = self._batch(np.zeros(batch.shape) if x is None else x, axis, where)
+            return batch.restore(self._product(batch, v, {**self._spread(batch), "live": masks.live}))
         if self.is_gradient:
             return batch.restore(self._product(batch, v, self._spread(batch)))
         if x is None:
@@ -172,7 +183,7 @@ class Regularizer(Parametrised):
         wide, live, p = self._wide(batch)
         weights = like_rows(self.name, y, batch, "y", np.float64)
         cotangent = like_rows(self.name, v, batch, "v", np.float64)
-        jv = self._product(batch.like(weights), cotangent, p)
+        jv = self._product(batch.like(weights), cotangent, {**p, "live": live})
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             slopes = self._slopes(wide, weights, cotangent, jv, p)
             scores = np.where(live, wide - wide.max(axis=1, keepdims=True), 0.0)
@@ -261,14 +272,13 @@ class Regularizer(Parametrised):
         with np.errstate(invalid="ignore", over="ignore"):
             top = np.where(some, wide.max(axis=1), 0.0)[:, None]
             scores = np.where(live, wide - top, 0.0)
-            slope = np.where(live, scores - self._strength(p)[:, None] * self._gradient(wide, weights, p), 0.0)
-            gap = domain.support(slope, live) - np.sum(np.where(weights == 0, 0.0, slope * weights), axis=1)
+            gap = self._gap(scores, weights, live, {**p, "rounding": np.array(spacing(y))})
             valid = ~(np.isnan(weights).any(axis=1) | ~np.all(wide < np.inf, axis=1))
             gap = np.where(np.isnan(gap) & valid, np.inf, np.maximum(gap, 0.0))  # NaN from infinite penalties
             gap = np.where(some, gap, 0.0)
             bound = np.where(some, self._distance(gap, wide.shape[1], p), 0.0)
         violation = domain.violation(weights, live)
-        rounding = 16 * np.sqrt(wide.shape[1]) * _spacing(y) * np.maximum(domain.mass(len(wide)), 1.0)
+        rounding = 16 * np.sqrt(wide.shape[1]) * spacing(y) * np.maximum(domain.mass(len(wide)), 1.0)
         bound = np.where(violation > rounding, np.inf, bound)
         found = (violation, gap, bound)
         return Certificate(*(part.reshape(batch.batch_shape)[()] for part in found))
@@ -290,9 +300,3 @@ class Regularizer(Parametrised):
         y = cvxpy.Variable(live.size, name="y")
         objective = x @ y - float(self._strength(p)[0]) * self._folded(batch)._expression(y, live)
         return cvxpy.Problem(cvxpy.Maximize(objective), self._domain(p).constraints(y, live))
-
-
-def _spacing(y: ArrayLike) -> float:
-    """Relative spacing of the floats that weights are given in."""
-    dtype = np.asarray(y).dtype
-    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 2.0**-7  # bfloat16

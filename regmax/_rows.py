@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from regmax.solvers.rows import FLOOR
 
-__all__ = ["Rows", "as_rows", "like_rows", "normalised_axis"]
+__all__ = ["Rows", "as_rows", "like_rows", "normalised_axis", "spacing"]
 
 # Kernels count entries of a segment in the dtype of the row, and float32 has no integers beyond this.
 _LONGEST_FLOAT32 = 2**24
@@ -172,3 +172,9 @@ def like_rows(owner: str, value: ArrayLike, batch: Rows, name: str, dtype: Any =
     if array.shape != batch.shape:
         raise ValueError(f"{owner}: {name} must have the shape {batch.shape}, got {array.shape}")
     return batch.to_rows(array, np.dtype(dtype or batch.data.dtype))
+
+
+def spacing(y: ArrayLike) -> float:
+    """Relative spacing of the floats that ``y`` is given in."""
+    dtype = np.asarray(y).dtype
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 2.0**-7  # bfloat16

@@ -16,7 +16,15 @@ from .rows import compensated, enter, extent, floor_of, limits, place_of, room, 
 from .simplex import sparsemax_row
 from .taut_string import edge, solve_chain, widest
 
-__all__ = ["fusedmax", "fusedmax_jacobian", "fusedmax_subgradient", "tv", "tv_jacobian"]
+__all__ = [
+    "fusedmax",
+    "fusedmax_jacobian",
+    "fusedmax_row",
+    "fusedmax_subgradient",
+    "solve_pieces",
+    "tv",
+    "tv_jacobian",
+]
 
 
 @kernel
@@ -29,11 +37,9 @@ def _edges(x, lam, weights, floor, c):
 
 
 @kernel
-def _solve_pieces(row, lam, weights, out, hulls):
-    """A row with masks, or with edge weights of its own: each connected piece."""
+def solve_pieces(row, c, out, hulls):
+    """A row with masks, or with edges of their own: each connected piece."""
     floor = floor_of(row)
-    c = np.empty_like(row)
-    _edges(row, lam, weights, floor, c)
     first = 0
     for i in range(row.size):
         if i == row.size - 1 or c[i] == 0:
@@ -53,7 +59,9 @@ def _tv_rows(x, lam, weights, hulls, out, start, stop):
             continue
         row, _, live = enter(x[r], out[r], work)
         if live:
-            _solve_pieces(row, lam[r], weights[r % weights.shape[0]], out[r], hulls)
+            c = np.empty_like(row)
+            _edges(row, lam[r], weights[r % weights.shape[0]], floor, c)
+            solve_pieces(row, c, out[r], hulls)
 
 
 def tv(x, lam, weights, out, start, stop):

@@ -48,7 +48,8 @@ def label(operator):
     """The operator with its parameters, arrays by their shape."""
     given = {k: v for k, v in vars(operator).items() if v is not None}
     shown = (
-        f"{k}={format(v, '.4g') if np.isscalar(v) else v if type(v) is tuple else v.shape}" for k, v in given.items()
+        f"{k}={format(v, '.4g') if isinstance(v, int | float) else v.shape if isinstance(v, np.ndarray) else v}"
+        for k, v in given.items()
     )
     return f"{operator.name}({', '.join(shown)})"
 

@@ -28,17 +28,35 @@ def entmax(x, alpha):
     return threshold_weights((alpha - 1) * x, lambda d: np.maximum(d, 0) ** (1 / (alpha - 1)))
 
 
-def capped_simplex(x, upper, total):
-    """By trying every breakpoint of the piecewise linear sum."""
+def capped_threshold(x, upper, total):
+    """t with ``sum clip(x - t, 0, upper) = total``, by trying every breakpoint of the piecewise linear sum."""
     breaks = np.unique(np.concatenate([x, x - upper]))
     sums = np.array([np.clip(x - t, 0, upper).sum() for t in breaks])
     right = np.flatnonzero(sums <= total)[0]
     if right == 0 or sums[right] == total:
-        t = breaks[right]
-    else:
-        a, b, fa, fb = breaks[right - 1], breaks[right], sums[right - 1], sums[right]
-        t = a + (fa - total) * (b - a) / (fa - fb)
-    return np.clip(x - t, 0, upper)
+        return breaks[right]
+    a, b, fa, fb = breaks[right - 1], breaks[right], sums[right - 1], sums[right]
+    return a + (fa - total) * (b - a) / (fa - fb)
+
+
+def capped_simplex(x, upper, total):
+    return np.clip(x - capped_threshold(x, upper, total), 0, upper)
+
+
+def transport(x, rows, columns, upper, sweeps=3000):
+    """By thresholds of rows and of columns in turn (no acceleration, no stages); x of -inf is masked."""
+    u, v = np.zeros(len(rows)), np.zeros(len(columns))
+    for _ in range(sweeps):
+        before = u.copy()
+        for i, total in enumerate(rows):
+            live = x[i] > -np.inf
+            u[i] = capped_threshold((x[i] - v)[live], upper[i, live], total)
+        for j, total in enumerate(columns):
+            live = x[:, j] > -np.inf
+            v[j] = capped_threshold((x[:, j] - u)[live], upper[live, j], total)
+        if np.abs(u - before).max() <= 1e-15:
+            break
+    return np.clip(x - u[:, None] - v, 0, upper)
 
 
 def tv_prox(x, weights):

@@ -84,7 +84,7 @@ def test_gamma_per_row_of_the_scores_own_dtype():
     gamma = np.array([1.0, 2.0, 3.0, 4.0])
     gamma.setflags(write=False)
     for name, kind in regmax.operators().items():
-        if name != "topkmax":
+        if name != "topkmax" and not kind.matrix:
             y = kind(gamma=gamma).argmax(x)
             np.testing.assert_array_equal(y[2], kind(gamma=3.0).argmax(x[2]))
             np.testing.assert_array_equal(kind(gamma=gamma[:, None]).argmax(x[:, None])[:, 0], y)

@@ -287,6 +287,8 @@ def test_float32_kernels_hold_no_float64_instruction(tmp_path):
     drivers = {name for kind in regmax.operators() for name in (kind, f"{kind}_jacobian")}
     plain = {"topkmax_jacobian", "fusedmax", "oscarmax", "oscarmax_jacobian"}
     plain |= {"graphfusedmax", "graphfusedmax_jacobian", "tv2dmax", "tv2dmax_jacobian"}
+    plain |= {"plaplacemax", "plaplacemax_jacobian"}
+    plain |= {"kregularmax", "kregularmax_jacobian"}  # solved in float64
     inside = {
         "_oscarmax_rows",
         "_owl_rows",

@@ -70,13 +70,20 @@ def _parameters(operator: Any) -> Iterable[tuple[str, Any]]:
     """The first parameter, and the others where they differ from their defaults."""
     for place, field in enumerate(fields(operator)):
         value = getattr(operator, field.name)
-        if value is not None and (place == 0 or isinstance(value, np.ndarray) or value != field.default):
+        if (
+            field.name != "shape"
+            and value is not None
+            and (place == 0 or isinstance(value, np.ndarray) or value != field.default)
+        ):
             yield field.name, value
 
 
 def describe(operator: regmax.Regularizer) -> str:
     """The parameters worth naming, as ``lam=0.2 gamma=3``."""
-    shown = (
-        (name, "array" if isinstance(value, np.ndarray) else f"{value:g}") for name, value in _parameters(operator)
-    )
-    return " ".join(f"{name}={value}" for name, value in shown)
+    return " ".join(f"{name}={_short(value)}" for name, value in _parameters(operator))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return "array"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

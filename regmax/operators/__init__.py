@@ -5,8 +5,10 @@ from .budgetmax import Budgetmax, budgetmax
 from .entmax import Entmax, entmax
 from .fusedmax import Fusedmax, fusedmax
 from .graphfusedmax import Graphfusedmax, graphfusedmax
+from .kregularmax import Kregularmax, kregularmax
 from .normmax import Normmax, normmax
 from .oscarmax import Oscarmax, oscarmax, oscarmax_published
+from .plaplacemax import Plaplacemax, plaplacemax
 from .pnormmax import Pnormmax, pnormmax
 from .softmax import Softmax, softmax
 from .sparsemax import Sparsemax, sparsemax
@@ -18,8 +20,10 @@ __all__ = [
     "Entmax",
     "Fusedmax",
     "Graphfusedmax",
+    "Kregularmax",
     "Normmax",
     "Oscarmax",
+    "Plaplacemax",
     "Pnormmax",
     "Softmax",
     "Sparsemax",
@@ -29,9 +33,11 @@ __all__ = [
     "entmax",
     "fusedmax",
     "graphfusedmax",
+    "kregularmax",
     "normmax",
     "oscarmax",
     "oscarmax_published",
+    "plaplacemax",
     "pnormmax",
     "softmax",
     "sparsemax",

@@ -41,7 +41,7 @@ class GraphVariation(Regularizer):
         return quadratic(y) + variation(y, live, p)
 
     def _gradient(self, x: Array, y: Array, p: Spread) -> Array:
-        live = x > -np.inf
+        live = x != -np.inf
         capacity, drop = capacities(live, p), drops(y, p)
         # A jump takes all that its edge carries; the edges inside a group even out what is left there.
         jumping = np.where(drop == 0, 0.0, capacity * np.sign(drop))
@@ -55,7 +55,7 @@ class GraphVariation(Regularizer):
         return y + outflow(jumping + inside, y.shape[1], p)
 
     def _slopes(self, x: Array, y: Array, v: Array, jv: Array, p: Spread) -> Spread:
-        return link_slopes(y, jv * p["gamma"][:, None], x > -np.inf, p)
+        return link_slopes(y, jv * p["gamma"][:, None], x != -np.inf, p)
 
     def _expression(self, y: Any, live: Array) -> Any:
         return quadratic_expression(y) + variation_expression(self, y, live)

@@ -66,7 +66,7 @@ class Graphfusedmax(OnGraph, GraphVariation):
 def graphfusedmax(
     x: ArrayLike,
     *,
-    edges: ArrayLike | Any,
+    edges: Any = None,
     weights: ArrayLike | None = None,
     lam: Parameter = 0.1,
     gamma: Parameter = 1.0,
@@ -79,8 +79,9 @@ def graphfusedmax(
     ----------
     x : array_like, shape (..., n)
         Scores; n of them along ``axis``.
-    edges : array_like of int, shape (m, 2), or scipy.sparse adjacency matrix
-        Pairs of positions along the axis, each once; or a symmetric matrix, whose entries then are the weights.
+    edges : array_like of int, shape (m, 2), or scipy.sparse adjacency matrix, optional
+        Pairs of positions along the axis, each once; or a symmetric matrix, whose entries then are the weights;
+        default the chain.
     weights : array_like, shape (..., m), optional
         Edge weights, >= 0; default all ones.
     lam : float or array_like that broadcasts against the batch, default 0.1

@@ -40,7 +40,7 @@ class GraphVariation(Proximal):
         return variation(y, live, p)
 
     def _slopes(self, x: Array, y: Array, v: Array, jv: Array, p: Spread) -> Spread:
-        return link_slopes(y, jv, x > -np.inf, p)
+        return link_slopes(y, jv, x != -np.inf, p)
 
     def _expression(self, y: Any, live: Array) -> Any:
         return variation_expression(self, y, live)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from regmax._parametrised import Parametrised, Spread
 from regmax._problem import one_problem
-from regmax._rows import like_rows
+from regmax._rows import like_rows, spacing
 from regmax.certificate import Certificate
 
 __all__ = ["Proximal", "power_of_two_above", "proximals"]
@@ -75,7 +75,7 @@ class Proximal(Parametrised):
     def _dual(self, y: Array, r: Array, live: Array, p: Spread) -> tuple[Array, Array]:
         """A point u near ``r`` where the conjugate of g is finite, and ``g(y) + g*(u) - <u, y>``, which is >= 0.
 
-        Everything in float64; ``r`` is ``metric (x - y)``.
+        Everything in float64; ``r`` is ``metric (x - y)``, ``p["rounding"]`` the relative spacing of the floats of y.
         """
 
     def _penalty(self, y: Array, live: Array, p: Spread) -> Array:
@@ -89,6 +89,10 @@ class Proximal(Parametrised):
     def _metric(self, p: Spread) -> Array:
         """The weights of the quadratic part, shape (rows or 1, n or 1)."""
         return np.ones((1, 1))
+
+    def _in_units(self, p: Spread, unit: Array) -> Spread:
+        """The parameters for x divided by ``unit``, per row."""
+        return {key: _divided(v, unit) if key in self.homogeneous else v for key, v in p.items()}
 
     def _balanced(self, p: Spread) -> tuple[Spread, Array]:
         """The parameters with a metric of ordinary size, and what it was divided by, per row or once."""
@@ -168,7 +172,7 @@ class Proximal(Parametrised):
         wide, live, p = self._wide(batch)
         point = like_rows(self.name, y, batch, "y", np.float64)
         unit = power_of_two_above(np.maximum(np.where(live, np.abs(wide), 0.0), np.abs(point)).max(axis=1))
-        scaled = {key: _divided(v, unit) if key in self.homogeneous else v for key, v in p.items()}
+        scaled = {**self._in_units(p, unit), "rounding": np.array(spacing(y))}
         with np.errstate(invalid="ignore", over="ignore", divide="ignore", under="ignore"):
             scaled, metric_unit = self._balanced(scaled)
             gap = self._gap(_divided(np.where(live, wide, 0.0), unit), _divided(point, unit), live, scaled)

@@ -80,7 +80,8 @@ def _along_parameter(operator: Any, name: str, direction: Array, x: Array, v: Ar
         behind = _moved(operator, name, value - _STEP * direction, x, v)
     except ValueError:  # the parameter sits on the bound of its domain
         further = _moved(operator, name, value + 2 * _STEP * direction, x, v)
-        return (ahead - here) / _STEP, _smooth((ahead - here) / _STEP, (further - ahead) / _STEP)
+        quotient = (4 * ahead - 3 * here - further) / (2 * _STEP)
+        return quotient, _smooth((ahead - here) / _STEP, (further - ahead) / _STEP)
     return (ahead - behind) / (2 * _STEP), _smooth((ahead - here) / _STEP, (here - behind) / _STEP)
 
 

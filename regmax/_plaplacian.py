@@ -1,0 +1,126 @@
+"""What the p-Laplacian prox and operator share: the energy of differences, its slopes, and flows that certify.
+
+Values are rows (rows, n), or with features (rows, n, d): those are laid out as (rows d, n), one row per feature, and
+only the lengths of differences couple them again.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regmax.solvers import tv as chain
+from regmax.solvers._threads import run
+
+from ._graph import link_weights
+from ._graph_tv import capacities, drops, flows, outflow
+from ._parametrised import Spread
+
+__all__ = ["certifying_flow", "energy", "energy_expression", "energy_slopes", "slack"]
+
+Array = NDArray[Any]
+
+_UNITS = 4  # of the last place of the largest value that a value may be off by
+_TINY = 1e-300
+_SURE = 1e-13  # of the capacity: a flow known as well as this is known
+
+
+def _by_edge(y: Array, p: Spread, d: int) -> tuple[Array, Array]:
+    """(differences (rows d, m), their lengths (rows, m)) along the edges, of values laid out by feature."""
+    drop = drops(y, p)
+    parts = drop.reshape(len(drop) // d, d, drop.shape[1])
+    return drop, np.abs(drop) if d == 1 else np.linalg.norm(parts, axis=1)
+
+
+def _spread_out(by_edge: Array, d: int) -> Array:
+    """One row per feature."""
+    return by_edge if d == 1 else np.repeat(by_edge, d, axis=0)
+
+
+def _pull(drop: Array, size: Array, p: Spread, d: int) -> Array:
+    """The gradient of ``|difference|^p / p``; 0 where there is none."""
+    power = np.where(size > 0, np.where(size > 0, size, 1.0) ** (p["p"][:, None] - 2), 0.0)
+    return _spread_out(power, d) * drop
+
+
+def energy(y: Array, live: Array, p: Spread, d: int = 1) -> Array:
+    """``lam / p sum_e w_e |y_i - y_j|^p`` of each row."""
+    _, size = _by_edge(y, p, d)
+    total = np.sum(link_weights(p, live) * size ** p["p"][:, None], axis=1)
+    return np.where(total == 0, 0.0, p["lam"] / p["p"] * total)
+
+
+def energy_slopes(y: Array, jv: Array, live: Array, p: Spread, d: int = 1) -> Spread:
+    """Derivatives of ``<v, y>`` in lam, p and the weights, given J v for an unscaled quadratic part."""
+    drop, size = _by_edge(y, p, d)
+    along = (_pull(drop, size, p, d) * drops(jv, p)).reshape(len(size), d, size.shape[1]).sum(axis=1)
+    weights = link_weights(p, live)
+    each = weights * along
+    curved = each * np.log(np.where(size > 0, size, 1.0))
+    lam = p["lam"][:, None]
+    slopes = {"lam": -each.sum(axis=1), "p": -np.where(curved == 0, 0.0, lam * curved).sum(axis=1)}
+    if p["weights"].shape[1]:
+        joined = link_weights({**p, "weights": np.empty((1, 0))}, live) > 0
+        slopes["weights"] = -np.where(joined & (along != 0), lam * along, 0.0)
+    return slopes
+
+
+def certifying_flow(z: Array, y: Array, live: Array, p: Spread, d: int = 1) -> Array:
+    """Flows (rows d, m) that the differences in y, up to rounding, may stand for, and that make z - y even-most.
+
+    Where a difference is lost in the rounding of y, and p is near 1, its flow is not; it is found as total variation
+    finds its own: as the flow that leaves every group as even as it can.
+    """
+    drop, size = _by_edge(y, p, d)
+    c = capacities(live, p)
+    room = np.abs(z).reshape(len(c), -1).sum(axis=1) + 1.0
+    most = 4.0 * room[:, None]
+    rigid, c = np.isinf(c), np.where(np.isinf(c), most, c)
+    unsure = _UNITS * p["rounding"] * np.abs(y).reshape(len(c), -1).max(axis=1)[:, None] + _TINY
+    exponent = p["p"][:, None] - 1
+    low, high = (np.sign(end) * np.abs(end) ** exponent for end in (size - unsure, size + unsure))
+    middle, half = c * (low + high) / 2, c * (high - low) / 2
+    half = np.where(rigid, most, half)
+    half = np.where(half > _SURE * np.minimum(c, most), np.minimum(half, most) / np.sqrt(d), 0.0)
+    direction = drop / _spread_out(np.where(size > 0, size, 1.0), d)
+    sure = _spread_out(np.where(half > 0, middle, c * size**exponent), d) * direction
+    if not half.any():
+        return sure
+    left = z - y - outflow(sure, y.shape[1], p)
+    return sure + _evened(left, _spread_out(half, d), p)
+
+
+def _evened(left: Array, capacity: Array, p: Spread) -> Array:
+    """The flows within their capacities that make rows even-most."""
+    if not p["chain"]:
+        return flows(left, capacity, p)
+    even = np.empty_like(left)
+    run(chain.tv, (left, np.ones(len(left)), np.ascontiguousarray(capacity)), even)
+    return np.clip(np.cumsum(left - even, axis=1)[:, :-1], -capacity, capacity)
+
+
+def slack(y: Array, flow: Array, live: Array, p: Spread, d: int = 1) -> Array:
+    """``h(drop) + h*(flow) - <flow, drop>`` summed over the edges, h = c |.|^p / p: 0 where flow and drop agree."""
+    c = capacities(live, p)
+    drop, size = _by_edge(y, p, d)
+    carried = np.linalg.norm(flow.reshape(len(c), d, c.shape[1]), axis=1)
+    exponent = p["p"][:, None]
+    with np.errstate(all="ignore"):
+        conjugate = c * (carried / c) ** (exponent / (exponent - 1)) * (exponent - 1) / exponent
+        conjugate = np.where(exponent > 1, conjugate, np.where(carried <= c * (1 + 1e-15), 0.0, np.inf))
+        total = c * size**exponent / exponent + conjugate - (flow * drop).reshape(len(c), d, c.shape[1]).sum(axis=1)
+    total = np.where(np.isinf(c), np.where(size > 0, np.inf, 0.0), total)
+    return np.where(c > 0, np.maximum(total, 0.0), 0.0).sum(axis=1)
+
+
+def energy_expression(y: Any, live: Array, p: Spread, exponent: float) -> Any:
+    """``sum w_e |y_i - y_j|^p / p`` of a CVXPY expression of shape (n,) or (n, d)."""
+    import cvxpy
+
+    weights = link_weights(p, live[None])[0]
+    some = weights > 0
+    if not some.any():
+        return 0.0
+    tail, head = p["edges"][some].T
+    size = cvxpy.abs(y[head] - y[tail]) if y.ndim == 1 else cvxpy.norm(y[head] - y[tail], 2, axis=1)
+    return weights[some] @ (size if exponent == 1 else cvxpy.power(size, exponent)) / exponent

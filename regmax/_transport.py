@@ -1,0 +1,307 @@
+"""What matrices with given sums share: their sets, whether a mask leaves any, and the calls of their solver.
+
+Everything is on rows, which are matrices flattened in C order: ``rows`` of shape (batch, height) and ``columns`` of
+shape (batch, width) say the sums, ``upper`` of shape (batch or 1, 1 or height * width) the largest entries.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regmax.solvers import flow
+from regmax.solvers import transport as solver
+from regmax.solvers._threads import run
+from regmax.solvers.rows import FLOOR
+
+from ._convergence import warn_unless_converged
+from ._domain import CappedSimplex, Simplex
+from ._parametrised import Spread
+from ._rows import Rows
+
+__all__ = [
+    "RowPolytope",
+    "Solution",
+    "TransportPolytope",
+    "deliver",
+    "even_sums",
+    "folds",
+    "matched",
+    "product_call",
+    "require_regular",
+    "require_served",
+    "solution",
+    "solver_call",
+    "started",
+]
+
+Array = NDArray[Any]
+#: What the residual of a sum may be at most, in units of the largest sum, without a warning.
+_TOLERANCE = 1e-10
+#: How far the totals of rows and columns may be apart, relatively.
+_SAME_TOTAL = 1e-5
+
+
+class Solution(NamedTuple):
+    """Weights with their potentials: ``weights = clip((scores - rows - columns) / gamma, 0, upper)``.
+
+    ``rows`` and ``columns`` lack the other axis of the matrix and start another call near this one; ``iterations`` are
+    Newton steps, ``residual`` what a sum misses at most, in units of the largest.
+
+    Notes
+    -----
+    Source: regmax. Raises nothing.
+    """
+
+    weights: Array
+    rows: Array
+    columns: Array
+    iterations: Any
+    residual: Any
+
+
+# Sets.
+
+
+@dataclass(frozen=True)
+class RowPolytope(Simplex):
+    """Matrices ``0 <= P <= upper`` with given row sums; what is masked is zero."""
+
+    rows: Array
+    upper: Array
+
+    @property
+    def _height(self) -> int:
+        return int(self.rows.shape[1])
+
+    def _lines(self, a: Array) -> Array:
+        """Each row of each matrix on its own."""
+        return a.reshape(a.shape[0] * self._height, -1)
+
+    def mass(self, rows: int) -> Array:
+        return self.rows.sum(axis=1)
+
+    def violation(self, y: Array, live: Array) -> Array:
+        masked = np.where(live, 0.0, np.abs(y)).max(axis=1)
+        missed = np.abs(self._lines(y).sum(axis=1).reshape(self.rows.shape) - self.rows).max(axis=1)
+        return np.maximum.reduce([-y.min(axis=1), masked, missed, (y - self.upper).max(axis=1), np.zeros(len(y))])
+
+    def support(self, c: Array, live: Array, y: Array | None = None) -> Array:
+        total = self.rows.reshape(-1)
+        if np.all(self.upper >= self.rows.max()):
+            best = Simplex().support(self._lines(c), self._lines(live)) * total
+        else:
+            upper = self._lines(np.broadcast_to(self.upper, c.shape))
+            best = CappedSimplex(upper, total).support(self._lines(c), self._lines(live))
+        return best.reshape(self.rows.shape).sum(axis=1)
+
+    def sample(self, rng: np.random.Generator, live: Array) -> Array:
+        upper = self._lines(np.broadcast_to(self.upper, live.shape))
+        found = CappedSimplex(upper, self.rows.reshape(-1)).sample(rng, self._lines(live))
+        return found.reshape(live.shape)
+
+    def constraints(self, y: Any, live: Array) -> list[Any]:
+        return [*self._bounds(y, live), self._matrix(y).sum(axis=1) == self.rows[0]]
+
+    def _matrix(self, y: Any) -> Any:
+        import cvxpy
+
+        return cvxpy.reshape(y, (self._height, y.size // self._height), order="C")
+
+    def _bounds(self, y: Any, live: Array) -> list[Any]:
+        upper = np.broadcast_to(self.upper[0], live.shape)
+        held = [y[~live] == 0] if not live.all() else []
+        return [y >= 0, y <= np.minimum(upper, self.rows[0].max(initial=0.0)), *held]
+
+
+@dataclass(frozen=True)
+class TransportPolytope(RowPolytope):
+    """Matrices ``0 <= P <= upper`` with given row and column sums; what is masked is zero."""
+
+    columns: Array
+
+    def violation(self, y: Array, live: Array) -> Array:
+        found = y.reshape(len(y), self._height, -1).sum(axis=1)
+        return np.maximum(super().violation(y, live), np.abs(found - self.columns).max(axis=1))
+
+    def support(self, c: Array, live: Array, y: Array | None = None) -> Array:
+        """An upper bound on ``max <c, P>``, which is attained where y is a maximiser.
+
+        For any prices of the columns, what the best rows collect and the columns then cost bounds the maximum. The
+        potentials of the projection of ``y + t c`` on the set are prices that prove y right if it is.
+        """
+        near = np.zeros_like(c) if y is None else y
+        size = np.where(live, np.abs(c), 0.0).max(axis=1)
+        unit = np.where((size > 0) & np.isfinite(size), size, 1.0)[:, None]
+        scores = np.where(live, near + c / unit, -np.inf)
+        inputs, outputs = solver_call(scores, self._sums())
+        run(solver.transport, inputs, *outputs)
+        price = outputs[1] * unit
+        matrix = c.reshape(len(c), self._height, -1) - price[:, None, :]
+        return super().support(matrix.reshape(c.shape), live) + np.sum(self.columns * price, axis=1)
+
+    def sample(self, rng: np.random.Generator, live: Array) -> Array:
+        """The point nearest to random scores, half of them far away."""
+        scores = rng.exponential(size=live.shape) * np.where(rng.random(live.shape) < 0.5, 1.0, 10.0)
+        inputs, outputs = solver_call(np.where(live, scores, -np.inf), self._sums())
+        run(solver.transport, inputs, *outputs)
+        return outputs[-1]
+
+    def constraints(self, y: Any, live: Array) -> list[Any]:
+        return [*super().constraints(y, live), self._matrix(y).sum(axis=0) == self.columns[0]]
+
+    def _sums(self) -> Spread:
+        return {"rows": self.rows, "columns": self.columns, "upper": self.upper}
+
+
+# Sums, and whether they can be had.
+
+
+def even_sums(batch: Rows) -> tuple[Array, Array]:
+    """Row sums of 1, and column sums that are equal; of rows and columns with an entry that takes part."""
+    live = batch.live.reshape(-1, *batch.item_shape)
+    rows, columns = live.any(axis=2).astype(np.float64), live.any(axis=1).astype(np.float64)
+    share = rows.sum(axis=1) / np.maximum(columns.sum(axis=1), 1.0)
+    return rows, columns * share[:, None]
+
+
+def matched(owner: str, batch: Rows, rows: Array, columns: Array) -> tuple[Array, Array]:
+    """Row and column sums of each matrix in float64, those of columns scaled to the total of the rows.
+
+    The totals may differ by the rounding of float32. Where everything is masked all sums are 0.
+    """
+    live = batch.live.any(axis=1)[:, None]
+    height, width = batch.item_shape
+    rows, columns = (
+        np.where(live, np.broadcast_to(a, (len(live), n)).astype(np.float64), 0.0)
+        for a, n in ((rows, height), (columns, width))
+    )
+    mass, found = rows.sum(axis=1), columns.sum(axis=1)
+    apart = np.abs(mass - found) > _SAME_TOTAL * np.maximum(mass, found)
+    if apart.any():
+        row = int(np.argmax(apart))
+        raise ValueError(
+            f"{owner}: rows and columns must have the same total, got {mass[row]:.9g} and {found[row]:.9g}"
+            f"{_which(row, len(apart))}"
+        )
+    return rows, columns * np.where(found > 0, mass / np.where(found > 0, found, 1.0), 1.0)[:, None]
+
+
+def require_regular(owner: str, k: Array, batch: Rows, rows: Array, columns: Array, *, free: bool = False) -> None:
+    """Raise where a matrix has fewer columns than k, or its mask leaves no weights; ``free`` columns have no sums."""
+    available = np.count_nonzero(columns, axis=1)
+    wrong = (k > available) & (available > 0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"{owner}: k must be at most the number of columns that take part, {available[row]}, got {k[row]}"
+            f"{_which(row, len(wrong))}"
+        )
+    if int(np.count_nonzero(batch.live)) == int(np.sum(np.count_nonzero(rows, axis=1) * available)):
+        return
+    # Times k and the number of columns all sums and bounds are integers, and sums of them exact.
+    unit = (k * np.maximum(available, 1)).astype(np.float64)[:, None]
+    sums = np.broadcast_to(np.sum(unit * rows, axis=1, keepdims=True), columns.shape) if free else unit * columns
+    require_served(owner, batch, unit * rows, np.rint(sums), np.rint(unit / k[:, None]), 1.0 / unit[:, 0])
+
+
+def _which(row: int, count: int) -> str:
+    return f" in matrix {row}" if count > 1 else ""
+
+
+def require_served(owner: str, batch: Rows, rows: Array, columns: Array, upper: Array, unit: Any = 1.0) -> None:
+    """Raise where a matrix cannot have its sums, and name rows that its mask and bounds leave too little.
+
+    The sentence gives amounts times ``unit``, a number per matrix.
+    """
+    live = batch.live
+    reached = np.zeros((len(rows), rows.shape[1] + columns.shape[1]), bool)
+    run(flow.unserved, (live, rows, columns, upper), reached)
+    found = reached.any(axis=1)
+    if not found.any():
+        return
+    k, height = int(np.argmax(found)), rows.shape[1]
+    chosen, best = np.flatnonzero(reached[k, :height]), reached[k, height:]
+    room = np.where(live[k], np.broadcast_to(upper, live.shape)[k], 0.0).reshape(height, -1)[chosen]
+    most = columns[k, best].sum() + room[:, ~best].sum()
+    scale = np.broadcast_to(unit, len(rows))[k]
+    shown = ", ".join(map(str, chosen[:8])) + (", ..." if len(chosen) > 8 else "")
+    raise ValueError(
+        f"{owner}: rows {shown}{_which(k, len(found))} cannot be served, they need "
+        f"{scale * rows[k, chosen].sum():g} in all and the columns open to them take at most {scale * most:g}"
+    )
+
+
+# Calls of the solver.
+
+
+def _wide(a: Array) -> Array:
+    return np.ascontiguousarray(a, np.float64)
+
+
+def _wide_scores(x: Array) -> Array:
+    """In float64, where what is masked must be so too."""
+    return x if x.dtype == np.float64 else np.where(x <= FLOOR[x.dtype], -np.inf, x.astype(np.float64))
+
+
+def solver_call(
+    x: Array, p: Spread, start: tuple[Array, Array] | None = None, out: Array | None = None
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """(inputs, outputs) of :func:`regmax.solvers.transport.transport`: row and column potentials, report, matrices."""
+    rows, columns = _wide(p["rows"]), _wide(p["columns"])
+    gamma = _wide(p["gamma"]) if "gamma" in p else np.ones(len(x))
+    given = start or (np.empty((1, 0)), np.empty((1, 0)))
+    inputs = (_wide_scores(x), gamma, rows, columns, _wide(p["upper"]), *map(_wide, given))
+    same = out is not None and out.dtype == np.float64
+    weights = out if same else np.empty(x.shape)
+    report = np.empty((len(x), len(solver.REPORT)))
+    return inputs, (np.empty_like(rows), np.empty_like(columns), report, weights)  # type: ignore[return-value]
+
+
+def deliver(owner: str, outputs: tuple[Array, ...], out: Array) -> None:
+    """Write the matrices that were solved for to ``out``, and warn of those that were not."""
+    report, weights = outputs[-2:]
+    warn_unless_converged(owner, report[:, 1], _TOLERANCE, f"{int(report[:, 0].max(initial=0))} Newton steps")
+    if weights is not out:
+        out[...] = weights
+
+
+def solution(owner: str, outputs: tuple[Array, ...], batch: Rows) -> Solution:
+    """What the solver found in the shapes of the batch."""
+    rows, columns, report, weights = outputs
+    deliver(owner, outputs, weights)
+    potentials = (a.reshape(*batch.batch_shape, -1) for a in (rows, columns))
+    scalars = (report[:, i].reshape(batch.batch_shape)[()] for i in (0, 1))
+    return Solution(batch.like(weights).restore(weights), *potentials, *scalars)
+
+
+def product_call(y: Array, v: Array, p: Spread) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """(inputs, outputs) of :func:`regmax.solvers.transport.transport_jacobian`: row and column parts, products."""
+    height, width = p["shape"]
+    upper = _wide(p["upper"].astype(y.dtype))  # what is at its bound must be so in the precision of y
+    parts = np.empty((len(y), height)), np.empty((len(y), width))
+    return (_wide(y), _wide(v), upper), (*parts, np.empty(y.shape))
+
+
+def folds(n: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The two shapes, one the other turned, that fold n entries most evenly."""
+    height = next(h for h in range(int(np.sqrt(n)), 0, -1) if n % h == 0)
+    return (height, n // height), (n // height, height)
+
+
+def started(owner: str, start: Any, batch: Rows) -> tuple[Array, Array] | None:
+    """Potentials to start from, one per row and column of each matrix, as the solver takes them."""
+    if start is None:
+        return None
+    found = []
+    for name, one, length in zip(("rows", "columns"), start, batch.item_shape, strict=True):
+        array = np.asarray(one, np.float64)
+        if array.shape != (*batch.batch_shape, length):
+            raise ValueError(
+                f"{owner}: start must hold {name} of shape {(*batch.batch_shape, length)}, got {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"{owner}: start must be finite")
+        found.append(array.reshape(-1, length))
+    return found[0], found[1]
