@@ -12,6 +12,7 @@ from regmax.cli import main
 
 X = np.random.default_rng(0).normal(size=(4, 5, 6)) * 2
 OWN = ["softmax", "entmax", "sparsemax", "pnormmax", "normmax", "topkmax", "budgetmax", "fusedmax", "oscarmax"]
+OWN += ["graphfusedmax", "plaplacemax", "kregularmax"]
 
 
 @pytest.fixture(autouse=True)

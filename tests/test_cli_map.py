@@ -57,6 +57,40 @@ def test_map_of_every_operator(op):
 
 
 @pytest.mark.usefixtures("_block")
+@pytest.mark.parametrize("axis", ["-2,-1", "0,2", "2,0"])
+def test_map_of_matrices(axis):
+    pair = tuple(map(int, axis.split(",")))
+    k = ("--k", "2", "--gamma", "0.5")
+    same(mapped(X, "kregularmax", *k, f"--axis={axis}"), regmax.kregularmax(X, 2, gamma=0.5, axis=pair))
+    rows = mapped(X, "kregularmax", *k, "--reading", "row", f"--axis={axis}")
+    same(rows, regmax.kregularmax(X, 2, gamma=0.5, reading="row", axis=pair))
+
+
+@pytest.mark.usefixtures("_block")
+def test_map_with_a_graph_and_a_shape():
+    edges = np.array([[0, 3], [1, 5], [2, 4]])
+    found = mapped(X, "graphfusedmax", "--edges", save("edges.npy", edges), "--lam", "0.3")
+    same(found, regmax.graphfusedmax(X, edges=edges, lam=0.3))
+    same(mapped(X, "tv2dmax", "--shape", "2x3"), regmax.tv2dmax(X, shape=(2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("kregularmax", "--k", "2", "--axis", "1"), "axis must be the two axes of a matrix"),
+        (("kregularmax", "--k", "2", "--axis", "0,0"), "axis must hold two different axes"),
+        (("kregularmax", "--k", "2", "--reading", "neither"), "reading must be one of"),
+        (("tv2dmax", "--shape", "4x4"), "shape must fold the 6 entries"),
+        (("sparsemax", "--axis", "0,1"), "axis must be an integer"),
+        (("graphfusedmax", "--edges", "7"), "edges must be pairs of integers"),
+    ],
+)
+def test_map_of_matrices_and_graphs_complains(capsys, arguments, sentence):
+    save("x.npy", X)
+    assert sentence in complaint(capsys, ["map", "--op", *arguments, "--in", "x.npy", "--out", "y.npy"], "regmax map")
+
+
+@pytest.mark.usefixtures("_block")
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("shape", [(4, 5, 6), (6,), (1, 5, 1), (1, 1)])
 def test_map_with_a_mask(rng, axis, shape):
@@ -162,7 +196,7 @@ def test_map_shows_progress_on_a_terminal(monkeypatch):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_blocks_cover_every_row_once(limit, axis):
     seen = np.zeros(X.shape, int)
-    for block in mapping._blocks(X.shape, axis, limit):
+    for block in mapping._blocks(X.shape, (axis,), limit):
         seen[block] += 1
         assert seen[block].shape[axis] == X.shape[axis]
         assert seen[block].size <= max(limit, X.shape[axis])

@@ -32,7 +32,7 @@ def _require(*packages: str) -> None:
 
 
 def _measure_all(attention: Attention) -> list[Result]:
-    chosen = examples(attention.scores.shape[-1])
+    chosen = examples(attention)
     results = []
     with progress() as report:
         for done, example in enumerate(chosen):

@@ -48,11 +48,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--op", required=True, metavar="NAME", help=f"the operator: {names}")
     parser.add_argument("--in", required=True, metavar="X.npy", dest="source", help="scores, real, any shape")
     parser.add_argument("--out", required=True, metavar="Y.npy", help="weights; may be the input file")
-    parser.add_argument("--axis", type=int, default=-1, help="axis with the scores of one problem (default: -1)")
+    parser.add_argument(
+        "--axis",
+        type=_axis,
+        default=-1,
+        metavar="AXIS",
+        help="axis with the scores of one problem, or two, as --axis=-2,-1 (default: -1, of operators on matrices -2,-1)",
+    )
     parser.add_argument(
         "--where", metavar="MASK.npy", help="boolean mask that broadcasts to the scores, True = takes part"
     )
-    group = parser.add_argument_group("parameters of the operators", "each a number, or a .npy file with an array")
+    group = parser.add_argument_group(
+        "parameters of the operators", "each a number, or a .npy file with an array; a shape as 16x16"
+    )
     for name, takers in _takers().items():
         group.add_argument(f"--{name}", dest=_PREFIX + name, metavar="VALUE", help="of " + ", ".join(sorted(takers)))
 
@@ -73,10 +81,20 @@ def _load(path: str, option: str) -> Array:
         ) from error
 
 
-def _value(name: str, text: str) -> Any:
-    """A parameter as typed: a number or an array from a file."""
+def _axis(text: str) -> int | tuple[int, ...]:
+    """An axis, or several."""
+    axes = tuple(int(word) for word in text.split(","))
+    return axes[0] if len(axes) == 1 else axes
+
+
+def _value(declared: Field[Any], text: str) -> Any:
+    """A parameter as typed: a number, an array from a file, a shape or a word."""
+    name = declared.name
     if text.endswith(".npy"):
         return _load(text, f"--{name}")
+    if declared.metadata["kind"] == "structure":
+        sides = text.split("x")
+        return tuple(map(int, sides)) if all(side.isdigit() for side in sides) else text
     for number in (int, float):
         try:
             return number(text)
@@ -104,25 +122,30 @@ def _given(options: argparse.Namespace, declared: dict[str, Field[Any]]) -> dict
     for name in typed:
         if name not in declared:
             raise CommandError(f"{options.op} has no parameter {name!r}: it takes {', '.join(declared)}")
-    return {name: _value(name, text) for name, text in typed.items()}
+    return {name: _value(declared[name], text) for name, text in typed.items()}
 
 
-def _blocks(shape: tuple[int, ...], axis: int, limit: int, fixed: Block = ()) -> Iterator[Block]:
-    """Slices that cover an array, none of which cuts ``axis``, of at most ``limit`` entries or a single row."""
+def _blocks(shape: tuple[int, ...], axes: tuple[int, ...], limit: int, fixed: Block = ()) -> Iterator[Block]:
+    """Slices that cover an array, none of which cuts ``axes``, of at most ``limit`` entries or a single problem."""
     place = len(fixed)
     if place == len(shape):
         yield fixed
-    elif place == axis:
-        yield from _blocks(shape, axis, limit, (*fixed, slice(0, shape[axis])))
+    elif place in axes:
+        yield from _blocks(shape, axes, limit, (*fixed, slice(0, shape[place])))
     else:
-        inner = math.prod(shape[place + 1 :]) * (shape[axis] if axis < place else 1)
+        inner = math.prod(shape[place + 1 :]) * math.prod(shape[axis] for axis in axes if axis < place)
         step = max(1, limit // max(1, inner))
         for start in range(0, shape[place], step):
             block = (*fixed, slice(start, min(start + step, shape[place])))
             if inner <= limit:
                 yield (*block, *(slice(0, size) for size in shape[place + 1 :]))
             else:
-                yield from _blocks(shape, axis, limit, block)
+                yield from _blocks(shape, axes, limit, block)
+
+
+def _off(axes: tuple[int, ...], parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What belongs to the batch."""
+    return tuple(part for place, part in enumerate(parts) if place not in axes)
 
 
 def _broadcast(name: str, value: Array, shape: tuple[int, ...]) -> Array:
@@ -132,17 +155,18 @@ def _broadcast(name: str, value: Array, shape: tuple[int, ...]) -> Array:
         raise CommandError(f"--{name} must broadcast to shape {shape}, got shape {value.shape}") from error
 
 
-def _cutter(declared: Field[Any], value: Any, shape: tuple[int, ...], axis: int) -> Callable[[Block], Any]:
+def _cutter(declared: Field[Any], value: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Callable[[Block], Any]:
     """What a parameter is on a block of the scores."""
     kind, name = declared.metadata["kind"], declared.name
-    batch = shape[:axis] + shape[axis + 1 :]
-    if not isinstance(value, np.ndarray) or (kind in ("edge", "rank") and value.ndim < 2):
+    shared = kind == "structure" or (kind not in ("row", "item") and np.ndim(value) < 2)
+    if shared or not isinstance(value, np.ndarray):
         return lambda block: value
     if kind == "item":
         whole = _broadcast(name, value, shape)
         return lambda block: whole[block]
+    batch = _off(axes, shape)
     whole = _broadcast(name, value, batch if kind == "row" else (*batch, value.shape[-1]))
-    return lambda block: whole[block[:axis] + block[axis + 1 :]]
+    return lambda block: whole[_off(axes, block)]
 
 
 def _place(block: Block, shape: tuple[int, ...]) -> str:
@@ -153,7 +177,7 @@ def _place(block: Block, shape: tuple[int, ...]) -> str:
 
 
 def _weights(
-    kind: type[regmax.Regularizer], parameters: dict[str, Any], x: Array, axis: int, where: Any, place: str
+    kind: type[regmax.Regularizer], parameters: dict[str, Any], x: Array, axis: Any, where: Any, place: str
 ) -> Array:
     try:
         return kind(**parameters).argmax(x, axis, where)
@@ -175,12 +199,14 @@ def _reserve(path: Path) -> None:
                 raise
 
 
-def _checked_axis(name: str, x: Array, axis: int) -> tuple[int, np.dtype[Any]]:
-    """The axis counted from 0 and the dtype of the weights, from an empty batch of the same dtype."""
+def _checked_axes(kind: type[regmax.Regularizer], x: Array, axis: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The axes counted from 0 and the dtype of the weights, from an empty batch of the same dtype."""
     try:
-        axis = normalised_axis(name, axis, x.ndim)
-        none = x[tuple(slice(size if place == axis else 0) for place, size in enumerate(x.shape))]
-        return axis, as_rows(name, none, axis).dtype
+        given = axis if isinstance(axis, tuple) else (axis,)
+        axes = tuple(normalised_axis(kind.name, one, x.ndim) for one in given)
+        none = x[tuple(slice(size if place in axes else 0) for place, size in enumerate(x.shape))]
+        batch = as_rows(kind.name, none, axis, pair=kind.matrix)
+        return batch.axes, batch.dtype
     except (ValueError, TypeError) as error:
         raise CommandError(str(error)) from error
 
@@ -191,20 +217,24 @@ def _write(options: argparse.Namespace, path: Path, report: Report) -> str:
     declared = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     given = _given(options, declared)
     x = _load(options.source, "--in")
-    axis, dtype = _checked_axis(options.op, x, options.axis)
-    cutters = {name: _cutter(declared[name], value, x.shape, axis) for name, value in given.items()}
+    folded = not kind.matrix or "shape" in given
+    axis = (-2, -1) if options.axis == -1 and not folded else options.axis
+    axes, dtype = _checked_axes(kind, x, axis)
+    cutters = {name: _cutter(declared[name], value, x.shape, axes) for name, value in given.items()}
     where = None if options.where is None else _broadcast("where", _load(options.where, "--where"), x.shape)
     y = open_memmap(path, mode="w+", dtype=dtype, shape=x.shape)
     _reserve(path)
     done = 0
-    for block in _blocks(x.shape, axis, _BLOCK):
+    for block in _blocks(x.shape, axes, _BLOCK):
         parameters = {name: cut(block) for name, cut in cutters.items()}
         mask = None if where is None else where[block]
         y[block] = _weights(kind, parameters, x[block], axis, mask, _place(block, x.shape))
         done += x[block].size
         report(options.op, done, x.size)
     y.flush()
-    return f"{x.size // x.shape[axis]} rows of {x.shape[axis]}, {dtype}"
+    sides = [x.shape[one] for one in axes]
+    unit = "rows" if len(axes) == 1 else "matrices"
+    return f"{x.size // math.prod(sides)} {unit} of {' x '.join(map(str, sides))}, {dtype}"
 
 
 def run(options: argparse.Namespace) -> None:

@@ -51,7 +51,7 @@ def _entropy(rows: NDArray[np.float64]) -> float:
 
 
 def _distance(operator: regmax.Regularizer, scores: NDArray[np.float64], found: NDArray[np.float64]) -> float | None:
-    """Largest difference between a weight and that of CVXPY."""
+    """Largest difference between a weight and that of CVXPY; of an operator on matrices over the whole head."""
     import cvxpy
 
     from regmax.adapters.cvxpy import argmax
@@ -64,16 +64,17 @@ def _distance(operator: regmax.Regularizer, scores: NDArray[np.float64], found: 
             return None
 
 
-def _microseconds(operator: regmax.Regularizer, rows: NDArray[np.float64]) -> float:
+def _microseconds(operator: regmax.Regularizer, scores: NDArray[np.float64]) -> float:
     """Median time per row of a call on a large batch."""
-    batch = np.resize(rows, (_TIMED_ROWS, rows.shape[1]))
+    n = scores.shape[-1]
+    batch = np.resize(scores, (-(-_TIMED_ROWS // n), n, n))
     operator.argmax(batch)
     seconds = []
     for _ in range(_REPEATS):
         started = time.perf_counter()
         operator.argmax(batch)
         seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds)) / _TIMED_ROWS * 1e6
+    return float(np.median(seconds)) / (batch.size / n) * 1e6
 
 
 def measure(example: Example, attention: Attention) -> Result:
@@ -81,6 +82,7 @@ def measure(example: Example, attention: Attention) -> Result:
     operator, scores = example.operator, attention.scores
     weights = operator.argmax(scores)
     rows = weights.reshape(-1, weights.shape[-1])
+    witnessed = slice(None) if operator.matrix else WITNESS_ROWS
     return Result(
         example,
         weights,
@@ -89,6 +91,6 @@ def measure(example: Example, attention: Attention) -> Result:
         clusters=_clusters(rows),
         entropy=_entropy(rows),
         gap=float(np.max(operator.certify(scores, weights).gap)),
-        distance=_distance(operator, scores[0, WITNESS_ROWS], weights[0, WITNESS_ROWS]),
-        microseconds=_microseconds(operator, scores.reshape(rows.shape)),
+        distance=_distance(operator, scores[0, witnessed], weights[0, witnessed]),
+        microseconds=_microseconds(operator, scores),
     )

@@ -11,7 +11,7 @@ from .measure import WITNESS_ROWS, Result
 __all__ = ["bars", "header", "table"]
 
 _WIDTH = 100
-_BAR = 9
+_BAR = 13
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -35,17 +35,17 @@ def _line(result: Result, baseline: float) -> str:
     operator = result.example.operator
     distance = "failed" if result.distance is None else f"{result.distance:.1e}"
     return (
-        f"{operator.name:<10}{describe(operator):<17}{result.kept:>8.1f}{result.segments:>10.1f}"
-        f"{result.clusters:>10.1f}{result.entropy:>9.2f}{result.gap:>10.1e}{distance:>10}"
-        f"{result.microseconds:>8.2f}{result.microseconds / baseline:>8.1f}"
+        f"{operator.name:<14}{describe(operator):<21}{result.kept:>6.1f}{result.segments:>9.1f}"
+        f"{result.clusters:>9.1f}{result.entropy:>9.2f}{result.gap:>9.1e}{distance:>10}"
+        f"{result.microseconds:>7.2f}{result.microseconds / baseline:>6.1f}"
     )
 
 
 def table(results: Sequence[Result]) -> str:
     """One line per operator; the last column is the time in units of the first operator's."""
     titles = (
-        f"{'operator':<27}{'kept':>8}{'segments':>10}{'clusters':>10}{'entropy':>9}{'gap':>10}{'to CVXPY':>10}"
-        f"{'us/row':>8}{'x':>8}"
+        f"{'operator':<35}{'kept':>6}{'segments':>9}{'clusters':>9}{'entropy':>9}{'gap':>9}{'to CVXPY':>10}"
+        f"{'us/row':>7}{'x':>6}"
     )
     first = results[0]
     notes = (
