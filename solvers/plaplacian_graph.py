@@ -22,6 +22,7 @@ __all__ = [
     "plaplacian_jacobian",
 ]
 
+_NO_GRID = np.zeros(2, np.int64)
 _DENSE = 256  # unknowns up to which a dense factorisation is faster
 _PLANAR = 2.5  # edges per node up to which a sparse factorisation fills in little
 _HELD = 1e30  # the diagonal of a node that must not move
@@ -315,7 +316,7 @@ def plaplacemax(x, gamma, p, lam, weights, edges, left, out, start, stop):
         shares = weights[r % len(weights)]
         if _is_straight(p[r], lam[r]):
             one = slice(r, r + 1)
-            graph_tv.graphfusedmax(x[one], gamma[one], lam[one], shares[None], edges, out[one], 0, 1)
+            graph_tv.graphfusedmax(x[one], gamma[one], lam[one], shares[None], edges, _NO_GRID, out[one], 0, 1)
         elif some:
             scale(row.astype(np.float64), np.float64(top), np.float64(gamma[r]), z)
             net = Network(z.size, edges, _strengths(z > -np.inf, lam[r], shares, edges))
@@ -344,7 +345,7 @@ def plaplacian(x, p, lam, weights, edges, nodes, left, out, start, stop):
         z, shares, one = x[r].reshape(nodes, -1), weights[r % len(weights)], slice(r, r + 1)
         live = (z > floor_of(x)).all(axis=1)
         if z.shape[1] == 1 and _is_straight(p[r], lam[r]):
-            graph_tv.graph_tv(x[one], lam[one], shares[None], edges, np.zeros(2, np.int64), out[one], 0, 1)
+            graph_tv.graph_tv(x[one], lam[one], shares[None], edges, _NO_GRID, out[one], 0, 1)
         elif np.isnan(z).any() or not np.all(z < np.inf):
             out[r] = np.nan
         elif not live.any():

@@ -1,5 +1,6 @@
 """What is timed: an operator with its parameters, and rows that stand for a kind of data."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -138,6 +139,74 @@ def _projections() -> Iterator[Case]:
         yield Case("projections", "capped simplex", prox.CappedSimplex(0.1), rows, shape)
 
 
+_IMAGE, _LARGE_IMAGE, _SEQUENCES = (1, 256 * 256), (1, 1024 * 1024), (64, 256)
+
+
+def _plateaus(shape: tuple[int, int]) -> Array:
+    """An image of 8 x 8 flat patches, with noise, in one row."""
+    rng = np.random.default_rng(0)
+    side = math.isqrt(shape[1])
+    patches = np.kron(rng.normal(size=(8, 8)), np.ones((side // 8, side // 8)))
+    return (patches + 0.2 * rng.normal(size=(side, side))).reshape(1, -1)
+
+
+_IMAGES: dict[str, Callable[[tuple[int, int]], Array]] = {"noise": _SIGNALS["noise"], "plateaus": _plateaus}
+
+
+def random_graph(vertices: int, edges: int) -> NDArray[np.int64]:
+    """About as many different edges between random vertices."""
+    ends = np.sort(np.random.default_rng(0).integers(vertices, size=(edges, 2)), axis=1)
+    return np.unique(ends[ends[:, 0] != ends[:, 1]], axis=0)
+
+
+def _graphs() -> Iterator[Case]:
+    for shape in (_IMAGE, _LARGE_IMAGE):
+        side = math.isqrt(shape[1])
+        for image, rows in _IMAGES.items():
+            for lam in (0.05, 0.5):
+                operator = prox.TV2D(lam, shape=(side, side))
+                yield Case("graphs", f"prox.tv2d {image}, lam {lam:g}", operator, partial(rows, shape), shape)
+    for lam in (0.05, 0.5):
+        operator = regmax.Tv2dmax(lam, shape=(256, 256))
+        yield Case("graphs", f"tv2dmax noise, lam {lam:g}", operator, partial(_SIGNALS["noise"], _IMAGE), _IMAGE)
+    shape, batch = (1, 100_000), (512, 64)
+    for lam in (0.05, 0.5):
+        operator = prox.GraphTV(random_graph(100_000, 300_000), lam)
+        yield Case(
+            "graphs", f"prox.graph_tv 3e5 edges, lam {lam:g}", operator, partial(_SIGNALS["noise"], shape), shape
+        )
+        small = regmax.Graphfusedmax(random_graph(64, 200), lam)
+        yield Case("graphs", f"graphfusedmax 200 edges, lam {lam:g}", small, partial(_SIGNALS["noise"], batch), batch)
+
+
+def _plaplacian() -> Iterator[Case]:
+    for shape in (_SEQUENCES, (512, 256), (1, 1000)):
+        for p in (1.05, 1.5, 2.0, 3.0, 8.0):
+            rows = partial(_SIGNALS["noise"], shape)
+            yield Case("p-Laplacian", f"plaplacemax p {p:g}", regmax.Plaplacemax(p, 0.1), rows, shape)
+    for p in (1.5, 2.0, 3.0):
+        rows = partial(_SIGNALS["noise"], _SEQUENCES)
+        yield Case("p-Laplacian", f"prox.plaplacian p {p:g}", prox.PLaplacian(p, 1.0), rows, _SEQUENCES)
+    for p in (1.5, 3.0):
+        operator = regmax.Plaplacemax(p, 0.1, edges=random_graph(64, 200))
+        shape = (512, 64)
+        yield Case("p-Laplacian", f"200 edges, p {p:g}", operator, partial(_SIGNALS["noise"], shape), shape)
+
+
+def _regular() -> Iterator[Case]:
+    for sides in ((256, 256), (1024, 1024), (256, 1024)):
+        shape = (1, sides[0] * sides[1])
+        for std in (0.1, 1.0, 10.0, 100.0):
+            name = f"kregularmax 4 of {sides[0]}x{sides[1]}, std {std:g}"
+            rows = partial(_normal, shape, std, "float64")
+            yield Case("K-regular", name, regmax.Kregularmax(4, shape=sides), rows, shape)
+    rows = partial(_normal, _IMAGE, 1.0, "float64")
+    yield Case("K-regular", "prox.birkhoff 256x256", prox.Birkhoff(shape=(256, 256)), rows, _IMAGE)
+    shape = (512, 256)
+    operator = regmax.Kregularmax(4, shape=(16, 16))
+    yield Case("K-regular", "kregularmax 4 of 16x16", operator, partial(_normal, shape, 1.0, "float64"), shape)
+
+
 def _calls() -> Iterator[Case]:
     for kind in regmax.operators().values():
         operator = regmax.Topkmax(3) if kind is regmax.Topkmax else kind()
@@ -169,6 +238,9 @@ _GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     "prox.isotonic": _isotonic,
     "prox.oscar": _sorted_l1,
     "projections": _projections,
+    "graphs": _graphs,
+    "p-Laplacian": _plaplacian,
+    "K-regular": _regular,
     "one call": _calls,
     "threads": _threads,
     "scaling": _scaling,

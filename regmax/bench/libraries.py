@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ __all__ = ["LIBRARIES", "Contender", "contenders", "installed", "set_threads"]
 
 Array = NDArray[Any]
 Call = Callable[[], Any]
+
+_LARGEST_IMAGE = 1 << 18  # entries of an image that takes others seconds, not minutes
+_LARGEST_WITNESS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,12 @@ def _scipy(case: Case, x: Array) -> Iterator[Contender]:
 
 
 def _pot(case: Case, x: Array) -> Iterator[Contender]:
-    from ot.smooth import projection_simplex
+    from ot.smooth import projection_simplex, smooth_ot_dual
+
+    if case.operator.name == "prox.birkhoff":
+        ones, cost = np.ones(case.operator.shape[0]), -x.reshape(case.operator.shape)
+        options = {"reg": 1.0, "reg_type": "l2", "stopThr": 1e-12, "numItermax": 2000}
+        yield Contender("POT dual", lambda: smooth_ot_dual(ones, ones, cost, **options).reshape(1, -1))
 
     if case.operator.name in ("sparsemax", "prox.simplex"):
         columns = np.ascontiguousarray(x.T)
@@ -121,6 +130,24 @@ def _prox_tv(case: Case, x: Array) -> Iterator[Contender]:
         # The direct method of 2013 takes seconds on long slopes.
         if not (case.name.startswith(("ramp", "sqrt")) and x.shape[1] > 100_000):
             yield from _of_tv(case, x, "prox_tv condat", lambda row: prox_tv.tv1_1d(row, lam, method="condat"))
+
+
+def _prox_tv_images(case: Case, x: Array) -> Iterator[Contender]:
+    import prox_tv
+
+    if case.operator.name == "prox.tv2d" and x.size <= _LARGEST_IMAGE:
+        image, lam = x.reshape(case.operator.shape), float(case.operator.lam)
+        for rounds in (35, 1000):
+            solve = partial(prox_tv.tv1_2d, image, lam, max_iters=rounds)
+            yield Contender(f"prox_tv DR {rounds}", lambda solve=solve: solve().reshape(1, -1))
+
+
+def _cvxpy(case: Case, x: Array) -> Iterator[Contender]:
+    from regmax.adapters import cvxpy as adapter
+
+    if case.group in ("p-Laplacian", "K-regular") and x.size <= _LARGEST_WITNESS and len(x) <= 64:
+        solve = adapter.prox if case.operator.name.startswith("prox.") else adapter.argmax
+        yield Contender("CVXPY, Clarabel", lambda: solve(case.operator, x))
 
 
 def _torchsparseattn(case: Case, x: Array) -> Iterator[Contender]:
@@ -205,12 +232,13 @@ LIBRARIES: dict[str, tuple[str, Callable[[Case, Array], Iterator[Contender]]]] =
     "ot": ("POT", _pot),
     "entmax": ("entmax", _entmax),
     "condat_tv": ("condat-tv", _condat),
-    "prox_tv": ("prox-tv", _prox_tv),
+    "prox_tv": ("prox-tv", lambda case, x: chain(_prox_tv(case, x), _prox_tv_images(case, x))),
     "torchsparseattn": ("torchsparseattn", _torchsparseattn),
     "copt": ("copt", _copt),
     "sklearn": ("scikit-learn", _sklearn),
     "modopt": ("modopt", _modopt),
     "skglm": ("skglm", _skglm),
+    "cvxpy": ("cvxpy", _cvxpy),
 }
 
 

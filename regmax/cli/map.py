@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_axis,
         default=-1,
         metavar="AXIS",
-        help="axis with the scores of one problem, or two, as --axis=-2,-1 (default: -1, of operators on matrices -2,-1)",
+        help="axis with the scores of one problem, or two: --axis=-2,-1 (default: -1; of matrices -2,-1)",
     )
     parser.add_argument(
         "--where", metavar="MASK.npy", help="boolean mask that broadcasts to the scores, True = takes part"
