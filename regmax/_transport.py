@@ -160,8 +160,9 @@ class TransportPolytope(RowPolytope):
 
 def even_sums(batch: Rows) -> tuple[Array, Array]:
     """Row sums of 1, and column sums that are equal; of rows and columns with an entry that takes part."""
-    live = batch.live.reshape(-1, *batch.item_shape)
-    rows, columns = live.any(axis=2).astype(np.float64), live.any(axis=1).astype(np.float64)
+    live: Array = batch.live.reshape(-1, *batch.item_shape)
+    rows: Array = live.any(axis=2).astype(np.float64)
+    columns: Array = live.any(axis=1).astype(np.float64)
     share = rows.sum(axis=1) / np.maximum(columns.sum(axis=1), 1.0)
     return rows, columns * share[:, None]
 
@@ -171,10 +172,11 @@ def matched(owner: str, batch: Rows, rows: Array, columns: Array) -> tuple[Array
 
     The totals may differ by the rounding of float32. Where everything is masked all sums are 0.
     """
-    live = batch.live.any(axis=1)[:, None]
+    live: Array = np.any(batch.live, axis=1, keepdims=True)
     height, width = batch.item_shape
+    # Contiguous, because NumPy adds up a row of another layout in another order.
     rows, columns = (
-        np.where(live, np.broadcast_to(a, (len(live), n)).astype(np.float64), 0.0)
+        np.ascontiguousarray(np.where(live, np.broadcast_to(a, (len(live), n)).astype(np.float64), 0.0))
         for a, n in ((rows, height), (columns, width))
     )
     mass, found = rows.sum(axis=1), columns.sum(axis=1)
@@ -218,7 +220,7 @@ def require_served(owner: str, batch: Rows, rows: Array, columns: Array, upper: 
     live = batch.live
     reached = np.zeros((len(rows), rows.shape[1] + columns.shape[1]), bool)
     run(flow.unserved, (live, rows, columns, upper), reached)
-    found = reached.any(axis=1)
+    found: Array = np.any(reached, axis=1)
     if not found.any():
         return
     k, height = int(np.argmax(found)), rows.shape[1]

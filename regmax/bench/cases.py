@@ -167,8 +167,8 @@ def _graphs() -> Iterator[Case]:
                 operator = prox.TV2D(lam, shape=(side, side))
                 yield Case("graphs", f"prox.tv2d {image}, lam {lam:g}", operator, partial(rows, shape), shape)
     for lam in (0.05, 0.5):
-        operator = regmax.Tv2dmax(lam, shape=(256, 256))
-        yield Case("graphs", f"tv2dmax noise, lam {lam:g}", operator, partial(_SIGNALS["noise"], _IMAGE), _IMAGE)
+        weights = regmax.Tv2dmax(lam, shape=(256, 256))
+        yield Case("graphs", f"tv2dmax noise, lam {lam:g}", weights, partial(_SIGNALS["noise"], _IMAGE), _IMAGE)
     shape, batch = (1, 100_000), (512, 64)
     for lam in (0.05, 0.5):
         operator = prox.GraphTV(random_graph(100_000, 300_000), lam)

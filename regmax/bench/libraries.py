@@ -132,6 +132,10 @@ def _prox_tv(case: Case, x: Array) -> Iterator[Contender]:
             yield from _of_tv(case, x, "prox_tv condat", lambda row: prox_tv.tv1_1d(row, lam, method="condat"))
 
 
+def _flattened(solve: Call) -> Array:
+    return np.asarray(solve()).reshape(1, -1)
+
+
 def _prox_tv_images(case: Case, x: Array) -> Iterator[Contender]:
     import prox_tv
 
@@ -139,7 +143,7 @@ def _prox_tv_images(case: Case, x: Array) -> Iterator[Contender]:
         image, lam = x.reshape(case.operator.shape), float(case.operator.lam)
         for rounds in (35, 1000):
             solve = partial(prox_tv.tv1_2d, image, lam, max_iters=rounds)
-            yield Contender(f"prox_tv DR {rounds}", lambda solve=solve: solve().reshape(1, -1))
+            yield Contender(f"prox_tv DR {rounds}", partial(_flattened, solve))
 
 
 def _cvxpy(case: Case, x: Array) -> Iterator[Contender]:

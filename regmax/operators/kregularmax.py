@@ -99,8 +99,8 @@ class Kregularmax(Regularizer):
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         if self.reading == "row":
             lines, gamma, upper = self._lines(y, p)
-            inputs = (lines, v.reshape(lines.shape), gamma.astype(y.dtype), upper)
-            run(simplex.budgetmax_jacobian, inputs, out.reshape(lines.shape))
+            along = v.reshape(lines.shape)
+            run(simplex.budgetmax_jacobian, (lines, along, gamma.astype(y.dtype), upper), out.reshape(lines.shape))
             return
         inputs, outputs = product_call(y, v, p)
         run(transport.transport_jacobian, inputs, *outputs)
