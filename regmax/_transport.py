@@ -160,9 +160,8 @@ class TransportPolytope(RowPolytope):
 
 def even_sums(batch: Rows) -> tuple[Array, Array]:
     """Row sums of 1, and column sums that are equal; of rows and columns with an entry that takes part."""
-    live: Array = batch.live.reshape(-1, *batch.item_shape)
-    rows: Array = live.any(axis=2).astype(np.float64)
-    columns: Array = live.any(axis=1).astype(np.float64)
+    live = batch.live.reshape(-1, *batch.item_shape)
+    rows, columns = (np.asarray(live.any(axis=axis), np.float64) for axis in (2, 1))
     share = rows.sum(axis=1) / np.maximum(columns.sum(axis=1), 1.0)
     return rows, columns * share[:, None]
 

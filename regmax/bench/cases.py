@@ -164,8 +164,8 @@ def _graphs() -> Iterator[Case]:
         side = math.isqrt(shape[1])
         for image, rows in _IMAGES.items():
             for lam in (0.05, 0.5):
-                operator = prox.TV2D(lam, shape=(side, side))
-                yield Case("graphs", f"prox.tv2d {image}, lam {lam:g}", operator, partial(rows, shape), shape)
+                smooth = prox.TV2D(lam, shape=(side, side))
+                yield Case("graphs", f"prox.tv2d {image}, lam {lam:g}", smooth, partial(rows, shape), shape)
     for lam in (0.05, 0.5):
         weights = regmax.Tv2dmax(lam, shape=(256, 256))
         yield Case("graphs", f"tv2dmax noise, lam {lam:g}", weights, partial(_SIGNALS["noise"], _IMAGE), _IMAGE)
