@@ -12,7 +12,7 @@ import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
 from . import graph_tv
-from .plaplacian import BOUND, CAP, POLISH, SETTLED, SHRINK, STOP, STRAY
+from .plaplacian_path import BOUND, CAP, POLISH, SETTLED, SHRINK, STOP, STRAY
 from .rows import enter, floor_of, limits, room, scale
 
 __all__ = [

@@ -65,7 +65,7 @@ class Plaplacemax(OnGraph, Regularizer):
     weights: NDArray[Any] | None = weights_parameter()
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        left = np.zeros((len(x), 1))
+        left = np.zeros((len(x), 2))
         if self.edges is None:
             run(solver.plaplacemax, (x, p["gamma"], p["p"], p["lam"], p["weights"]), left, out)
         else:

@@ -69,7 +69,7 @@ class PLaplacian(OnGraph, Proximal):
         return self.edges is None and p["nodes"] == x.shape[1]
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        left = np.zeros((len(x), 1))
+        left = np.zeros((len(x), 2))
         inputs = (x, p["p"], p["lam"], p["weights"])
         if self._is_chain(x, p):
             run(solver.plaplacian, inputs, left, out)
