@@ -98,7 +98,8 @@ def factor(graph, D, K, inverse, share, rest):
     share[:] = 0.0
     for e in range(place.size):
         share[place[e]] = K[e]
-    rest[:] = D
+    for i in range(D.size):
+        rest[i] = D[i]
     next_join = 0
     for k in range(order.size):
         pivot = rest[order[k]]

@@ -19,7 +19,15 @@ from ._threads import kept_rows
 from .tridiagonal import PINNED
 
 __all__ = [
+    "BOUND",
     "CAP",
+    "POLISH",
+    "SETTLED",
+    "SHRINK",
+    "STIFFEST",
+    "STOP",
+    "STRAY",
+    "TINY",
     "ends",
     "free",
     "prepare",

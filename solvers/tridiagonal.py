@@ -19,14 +19,14 @@ PINNED = 1e200
 
 @exact
 def _edge(pivot, a, b):
-    """Of an edge, given the pivot of the end that is eliminated: its inverse pivot, what the other end's pivot gains."""
+    """Of an edge, given the pivot of its eliminated end: its inverse pivot, and what the other end's gains."""
     inverse = 1.0 / (b * pivot + a)
     return inverse, a * pivot * inverse
 
 
 @kernel
 def factor(D, a, b, pivot, inverse, down, link):
-    """The pivots of the entries and their inverses; what an edge hands on, ``down``, and what it is pushed by, ``link``.
+    """The pivots of the entries and their inverses; what an edge hands on, ``down``, and is pushed by, ``link``.
 
     Where pivot is that of the eliminated end, down is a / (b pivot + a) and link is pivot / (b pivot + a).
     """
