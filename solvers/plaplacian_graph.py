@@ -15,7 +15,7 @@ import scipy.sparse.linalg
 
 from . import elimination, graph_tv
 from .plaplacian import bounded_rows, free_rows, jacobian_rows, on_rows, split
-from .plaplacian_path import BOUND, CAP, POLISH, SETTLED, SHRINK, STIFFEST, STOP, STRAY, rigid_strength
+from .plaplacian_path import BOUND, CAP, POLISH, SETTLED, SHRINK, STOP, STRAY, rigid_strength
 from .rows import enter, floor_of, limits, room, scale
 
 __all__ = [
@@ -31,6 +31,7 @@ _HELD = 1e30  # the diagonal of a node that must not move
 _LARGE = 20_000  # unknowns above which one that fills in is given up for conjugate gradients
 _SMALL = 512  # nodes up to which a graph may be eliminated node by node,
 _CHEAP = 300_000  # if that takes no more joins
+_STIFFEST = 1e10  # of what a factorisation is asked to hold; with more, rounding of the others would drown the diagonal
 _NO_GRID = np.zeros(2, np.int64)
 
 
@@ -89,7 +90,7 @@ class _Relation:
             size = net.c * square ** (p / 2 - 1) if p > 2 else net.c
             more = (p - 2) * size
         # A stiffer edge closes its jump in a few steps more.
-        excess = np.maximum(size / STIFFEST, 1.0)
+        excess = np.maximum(size / _STIFFEST, 1.0)
         self.size, self.more, self.off = size / excess, more / excess, (u - size[:, None] * jump) / excess[:, None]
 
     def along(self, jump):
@@ -127,7 +128,7 @@ class _Sharp(_Relation):
         t = carried / net.c
         self.net, self.direction = net, u / np.where(carried > 0, carried, 1.0)[:, None]
         slope = t ** ((2 - p) / (p - 1)) / net.c
-        self.size = 1 / np.maximum(slope, 1 / STIFFEST)
+        self.size = 1 / np.maximum(slope, 1 / _STIFFEST)
         self.more = (p - 2) * self.size
         self.off = self.along(net.jumps(y) * -1.0 + slope[:, None] * u)
 
@@ -285,7 +286,7 @@ def linearised(y, v, net, p, free):
     relation = object.__new__(_Relation)
     relation.net, relation.direction = net, jump / np.where(length > 0, length, 1.0)[:, None]
     with np.errstate(divide="ignore", over="ignore"):
-        size = np.minimum(net.c * length ** (p - 2), STIFFEST) if p != 2 else net.c
+        size = np.minimum(net.c * length ** (p - 2), _STIFFEST) if p != 2 else net.c
     relation.size, relation.more = size, np.where(length > 0, (p - 2) * size, 0.0)
     held = np.broadcast_to(free[:, None], y.shape)
     solve = _solver(relation, np.where(held, 1.0, _HELD))

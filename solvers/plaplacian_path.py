@@ -24,7 +24,6 @@ __all__ = [
     "POLISH",
     "SETTLED",
     "SHRINK",
-    "STIFFEST",
     "STOP",
     "STRAY",
     "TINY",
@@ -52,7 +51,7 @@ BOUND = 3.0  # on the second-order correction, in units of the mean of y s: with
 POLISH = 3
 CLOSE = 0.995  # of the way to the boundary
 ASTRAY = 1e-7  # a last step above this led away
-STIFFEST = 1e10  # K of an edge of a graph: with more, the rounding of dy would show in the flows
+_STIFFEST = 1e13  # K of an edge of a graph: with more, the rounding of dy would show in the flows
 
 _NODES = 13  # z, y, s, D, r, dy, ds, unit, more, held, pivot, inverse, start
 _EDGES = 13  # c, u, a, b, g, jump, du, unit_flow, more_flow, none, down, link, flow
@@ -269,7 +268,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
             held[i] = s[i] / y[i]
             D[i] = kappa + held[i]
             ds[i] = 1.0
-        prepare(net, nodes, edges, shares, STIFFEST)
+        prepare(net, nodes, edges, shares, _STIFFEST)
         resolve(net, nodes, edges, shares, ds, none, unit, unit_flow)
         resolve(net, nodes, edges, shares, r, g, dy, du)
         moved = _to_total(missing, unit, unit_flow, dy, du)
@@ -320,7 +319,7 @@ def _polish(net, p, kappa, tau, nodes, edges, shares):
             tail, head = ends(net, e)
             if D[tail] == PINNED and D[head] == PINNED:
                 a[e], b[e], g[e] = 0.0, 1.0, u[e]
-        prepare(net, nodes, edges, shares, STIFFEST)
+        prepare(net, nodes, edges, shares, _STIFFEST)
         resolve(net, nodes, edges, shares, ones, none, unit, unit_flow)
         resolve(net, nodes, edges, shares, r, g, dy, du)
         tau += _to_total(1.0 - total(y), unit, unit_flow, dy, du)
@@ -384,7 +383,7 @@ def _newton(net, nodes, edges, shares, p):
     """One step of Newton's method without bounds, the relations given; the move."""
     z, y, r, dy, c, u, g, du = nodes[0], nodes[1], nodes[4], nodes[5], edges[0], edges[1], edges[4], edges[6]
     _balance(net, z, y, u, 1.0, 0.0, r)
-    prepare(net, nodes, edges, shares, STIFFEST)
+    prepare(net, nodes, edges, shares, _STIFFEST)
     resolve(net, nodes, edges, shares, r, g, dy, du)
     _add(y, 1.0, dy)
     _add(u, 1.0, du)
