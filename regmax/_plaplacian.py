@@ -68,7 +68,7 @@ def energy_slopes(y: Array, jv: Array, live: Array, p: Spread, d: int = 1) -> Sp
 
 
 def certifying_flow(z: Array, y: Array, live: Array, p: Spread, d: int, gap: Callable[[Array], Array]) -> Array:
-    """Flows (rows d, m) that show a small ``gap``, whichever they are: near p = 1 they tell how far y can be trusted."""
+    """Flows (rows d, m) that show a small ``gap``; whichever they are, what they show is proved."""
     flow = _flow_within(_UNITS[0], z, y, live, p, d)
     least = gap(flow)
     enough = _ENOUGH * np.maximum(1.0, np.abs(z).reshape(len(live), -1).max(axis=1))

@@ -10,7 +10,7 @@ import numpy as np
 from ._elementary import power
 from ._jit import kernel
 from .plaplacian_path import CAP, TINY, ends, free, prepare, resolve, rigid_strength, scratch, simplex, total, unite
-from .rows import enter, limits, normalise, room, scale
+from .rows import enter, in_float64, normalise, room, scale
 from .tridiagonal import PINNED
 from .tv import fusedmax, fusedmax_jacobian, tv, tv_jacobian
 
@@ -35,7 +35,7 @@ def _strengths(net, live, lam, weights, c):
     """``c_e = lam w_e`` between live entries, else 0. An empty ``weights`` stands for ones."""
     for e in range(c.size):
         tail, head = ends(net, e)
-        w = np.float64(weights[e]) if weights.size > 0 else 1.0
+        w = weights[e] if weights.size > 0 else 1.0
         c[e] = lam * w if live[tail] and live[head] and w > 0 and lam > 0 else 0.0
 
 
@@ -82,10 +82,10 @@ def _bounded_row(net, p, resolution, nodes, edges, shares):
 
 
 @kernel
-def _bounded_rows(net, x, gamma, p, lam, weights, nodes, edges, shares, live, left, out, start, stop):
+def _bounded_rows(net, resolution, x, gamma, p, lam, weights, nodes, edges, shares, live, left, out):
     work = room(x)
     z, y = nodes[0], nodes[1]
-    for r in range(start, stop):
+    for r in range(x.shape[0]):
         left[r] = 0.0
         row, top, some = enter(x[r], out[r], work)
         if not some:
@@ -93,9 +93,9 @@ def _bounded_rows(net, x, gamma, p, lam, weights, nodes, edges, shares, live, le
         for i in range(row.size):
             live[i] = row[i] > -np.inf
             y[i] = row[i]
-        scale(y, np.float64(top), np.float64(gamma[r]), z)
-        _strengths(net, live, np.float64(lam[r]), weights[r % weights.shape[0]], edges[0])
-        left[r, 0], left[r, 1] = _bounded_row(net, np.float64(p[r]), np.float64(limits(x)[1]), nodes, edges, shares)
+        scale(y, top, gamma[r], z)
+        _strengths(net, live, lam[r], weights[r % weights.shape[0]], edges[0])
+        left[r, 0], left[r, 1] = _bounded_row(net, p[r], resolution, nodes, edges, shares)
         for i in range(row.size):
             out[r, i] = y[i] if live[i] else 0.0
 
@@ -125,10 +125,10 @@ def _free_row(net, p, resolution, nodes, edges, shares):
 
 
 @kernel
-def _free_rows(net, x, p, lam, weights, nodes, edges, shares, live, left, out, start, stop):
+def _free_rows(net, resolution, x, p, lam, weights, nodes, edges, shares, live, left, out):
     work = room(x)
     z, y = nodes[0], nodes[1]
-    for r in range(start, stop):
+    for r in range(x.shape[0]):
         left[r] = 0.0
         row, top, some = enter(x[r], out[r], work)
         if not some:
@@ -136,8 +136,8 @@ def _free_rows(net, x, p, lam, weights, nodes, edges, shares, live, left, out, s
         for i in range(row.size):
             live[i] = row[i] > -np.inf
             z[i] = row[i] if live[i] else top
-        _strengths(net, live, np.float64(lam[r]), weights[r % weights.shape[0]], edges[0])
-        left[r, 0], left[r, 1] = _free_row(net, np.float64(p[r]), np.float64(limits(x)[1]), nodes, edges, shares)
+        _strengths(net, live, lam[r], weights[r % weights.shape[0]], edges[0])
+        left[r, 0], left[r, 1] = _free_row(net, p[r], resolution, nodes, edges, shares)
         for i in range(row.size):
             out[r, i] = y[i] if live[i] else 0.0
 
@@ -155,19 +155,19 @@ def _stiffness(net, y, c, p, moves, a, b):
 
 
 @kernel
-def _jacobian_rows(net, y, v, live, gamma, p, lam, weights, bounded, nodes, edges, shares, moves, out, start, stop):
+def _jacobian_rows(net, y, v, live, gamma, p, lam, weights, bounded, nodes, edges, shares, moves, out):
     """``H^-1 v`` on the entries that move, less its part along ``H^-1 1`` if bounded; H = I + B^T diag(du / dd) B."""
     row, D, r, found, unit = nodes[1], nodes[3], nodes[4], nodes[5], nodes[7]
     c, a, b, flow, none = edges[0], edges[2], edges[3], edges[6], edges[9]
     none[:] = 0.0
-    for k in range(start, stop):
+    for k in range(y.shape[0]):
         for i in range(row.size):
             moves[i] = live[k, i] and (y[k, i] > 0 or not bounded)
             row[i] = y[k, i]
             D[i] = 1.0 if moves[i] else PINNED
             r[i] = v[k, i] if moves[i] else 0.0
-        _strengths(net, live[k], np.float64(lam[k]), weights[k % weights.shape[0]], c)
-        _stiffness(net, row, c, np.float64(p[k]), moves, a, b)
+        _strengths(net, live[k], lam[k], weights[k % weights.shape[0]], c)
+        _stiffness(net, row, c, p[k], moves, a, b)
         prepare(net, nodes, edges, shares, _STIFFEST)
         resolve(net, nodes, edges, shares, r, none, found, flow)
         for i in range(row.size):
@@ -189,19 +189,27 @@ def _room(net, n):
 
 
 def bounded_rows(net, x, gamma, p, lam, weights, left, out, start, stop):
-    """plaplacemax on the edges of a net."""
-    _bounded_rows(net, x, gamma, p, lam, weights, *_room(net, x.shape[1]), left, out, start, stop)
+    """plaplacemax on the edges of a net, all rows; in float64, because tiny steps need the digits."""
+    found = np.empty(x.shape)
+    inputs = in_float64(x, gamma, p, lam, weights)
+    _bounded_rows(net, np.finfo(x.dtype).eps.item(), *inputs, *_room(net, x.shape[1]), left, found)
+    out[:] = found
 
 
 def free_rows(net, x, p, lam, weights, left, out, start, stop):
-    """The prox on the edges of a net."""
-    _free_rows(net, x, p, lam, weights, *_room(net, x.shape[1]), left, out, start, stop)
+    """The prox on the edges of a net, all rows."""
+    found = np.empty(x.shape)
+    inputs = in_float64(x, p, lam, weights)
+    _free_rows(net, np.finfo(x.dtype).eps.item(), *inputs, *_room(net, x.shape[1]), left, found)
+    out[:] = found
 
 
 def jacobian_rows(net, bounded, y, v, live, gamma, p, lam, weights, out, start, stop):
-    """One linear solve per row, for plaplacemax on the support."""
-    held = _room(net, y.shape[1])
-    _jacobian_rows(net, y, v, live, gamma, p, lam, weights, bounded, *held, out, start, stop)
+    """One linear solve per row, for plaplacemax on the support; all rows."""
+    found = np.empty(y.shape)
+    y, v, gamma, p, lam, weights = in_float64(y, v, gamma, p, lam, weights)
+    _jacobian_rows(net, y, v, live.copy(), gamma, p, lam, weights, bounded, *_room(net, y.shape[1]), found)
+    out[:] = found
 
 
 def split(p, lam):

@@ -270,13 +270,13 @@ def solve_free(z, net, p, resolution):
         u = _clipped(u, net.c) if p < 2 else u
         moved = np.abs(dy).max()
         eps = max(eps * SHRINK, last)
-    for _ in range(POLISH if p < 2 else 0):
+    for _ in range(POLISH if 1 < p < 2 else 0):
         relation = _Sharp(net, y, u, p)
         dy = _solver(relation, np.ones(z.shape))(z - y - net.divergence(u - relation.off))
         if not np.abs(dy).max() <= SETTLED**0.5:
             break
         y, u = y + dy, _clipped(u + relation.flow(dy), net.c)
-    return mean + width * net.united(y), moved, steps + (POLISH if p < 2 else 0)
+    return mean + width * net.united(y), moved, steps + (POLISH if 1 < p < 2 else 0)
 
 
 def linearised(y, v, net, p, free):

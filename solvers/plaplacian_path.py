@@ -58,7 +58,7 @@ _EDGES = 13  # c, u, a, b, g, jump, du, unit_flow, more_flow, none, down, link, 
 
 
 def scratch(n, m, joins=0):
-    """(nodes, edges, shares): room for one row in float64, whatever its dtype, because tiny steps need the digits."""
+    """(nodes, edges, shares): room for one row."""
     flat = kept_rows(1, np.empty((0, _NODES * n + _EDGES * m + joins)))[0]
     nodes, edges = flat[: _NODES * n], flat[_NODES * n : _NODES * n + _EDGES * m]
     return nodes.reshape(_NODES, n), edges.reshape(_EDGES, m), flat[nodes.size + edges.size :]
@@ -138,6 +138,21 @@ def _relations(jump, u, c, p, eps, a, b, g):
             a[e] = (p - 1.0) * w
             b[e] = 1.0
             g[e] = u[e] - w * d
+
+
+@kernel
+def _conjugate_relations(jump, u, c, p, eps, a, b, g):
+    """The same for p > 2 with flow and jump exchanged, ``d c^(q - 1) (u^2 + eps^2)^((2 - q) / 2) = u``, 1/p + 1/q = 1.
+
+    Where nothing bounds y, a jump that must become small takes the other relation p - 1 steps per factor of e.
+    """
+    q = p / (p - 1.0)
+    for e in range(c.size):
+        square = u[e] * u[e] + eps * eps
+        m = power(c[e], q - 1.0, TINY) * power(square, 1.0 - 0.5 * q, TINY)
+        a[e] = m
+        b[e] = max(1.0 - (2.0 - q) * jump[e] * m * u[e] / square, 0.5 * (q - 1.0))
+        g[e] = u[e] - jump[e] * m
 
 
 @kernel
@@ -394,14 +409,17 @@ def _newton(net, nodes, edges, shares, p):
 
 @kernel
 def free(net, p, nodes, edges, shares):
-    """The prox of z of a range of 1, by Newton's method with eps going down for p < 2; (the last move, steps)."""
+    """The prox of z of a range of 1, by Newton's method with eps going down but for p = 2; (the last move, steps)."""
     z, y, D, start = nodes[0], nodes[1], nodes[3], nodes[12]
     c, u, a, b, g, jump = edges[0], edges[1], edges[2], edges[3], edges[4], edges[5]
     y[:], D[:], u[:] = total(z) / z.size, 1.0, 0.0
-    eps, last, moved, steps = 1.0, _last_eps(c, y.size, p), 1e300, 0
-    while steps < CAP and not (moved <= SETTLED and (p >= 2 or eps <= last)):
+    eps, last, moved, steps = 1.0, _last_eps(c, y.size, p) if p < 2 else STOP, 1e300, 0
+    while steps < CAP and not (moved <= SETTLED and (p == 2 or eps <= last)):
         _differences(net, y, jump)
-        _relations(jump, u, c, p, eps, a, b, g)
+        if p > 2:
+            _conjugate_relations(jump, u, c, p, eps, a, b, g)
+        else:
+            _relations(jump, u, c, p, eps, a, b, g)
         moved = _newton(net, nodes, edges, shares, p)
         eps = max(eps * SHRINK, last)
         steps += 1

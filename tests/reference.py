@@ -131,7 +131,7 @@ def plaplacian(x, edges, capacity, p, bounded=False):
 
     x of shape (n, d); bounded only for d = 1. p = 1 only by way of a box, so p > 1 here.
     """
-    n, d = x.shape
+    d = x.shape[1]
     tail, head = edges[capacity > 0].T
     c, q = capacity[capacity > 0], p / (p - 1)
 
