@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regmax.solvers.graph import grid_edges as edges_of_grid
+
 from ._parameters import EDGE_WEIGHT, parameter, structure
 from ._parametrised import Parametrised, Spread
 from ._rows import Rows
@@ -13,6 +15,7 @@ __all__ = [
     "OnGraph",
     "chain_edges",
     "edges_parameter",
+    "grid_edges",
     "link_slopes",
     "link_weights",
     "sample_graphs",
@@ -126,6 +129,38 @@ def chain_edges(n: int) -> Array:
     """The n - 1 pairs of neighbours."""
     k = np.arange(n - 1)
     return np.stack([k, k + 1], axis=1)
+
+
+def grid_edges(h: int, w: int) -> Array:
+    """The ``h (w - 1) + (h - 1) w`` edges ``(i, i + 1)`` and ``(i, i + w)`` of a grid of h rows and w columns.
+
+    For every operator and prox with ``edges``: vertex ``i = row w + column`` is the entry of the flattened image.
+
+    Parameters
+    ----------
+    h, w : int
+        Height and width, at least 1.
+
+    Returns
+    -------
+    ndarray of int64, shape (h (w - 1) + (h - 1) w, 2)
+        All edges along the rows, then all along the columns.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``h`` or ``w`` is below 1, or not an integer.
+
+    Notes
+    -----
+    Source: regmax.
+    """
+    for name, side in (("h", h), ("w", w)):
+        if isinstance(side, bool) or not hasattr(side, "__index__"):
+            raise TypeError(f"grid_edges: {name} must be an integer, got {side!r}")
+        if side < 1:
+            raise ValueError(f"grid_edges: {name} must be >= 1, got {side}")
+    return edges_of_grid(h, w)
 
 
 def link_weights(p: Spread, live: Array) -> Array:

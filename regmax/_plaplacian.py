@@ -4,6 +4,7 @@ Values are rows (rows, n), or with features (rows, n, d): those are laid out as 
 only the lengths of differences couple them again.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ __all__ = ["certifying_flow", "energy", "energy_expression", "energy_slopes", "s
 
 Array = NDArray[Any]
 
-_UNITS = 4  # of the last place of the largest value that a value may be off by
+_UNITS = (4, 64, 1024, 16384)  # of the last place of the largest value that values may be off by, tried in turn
+_ENOUGH = 1e-14  # a gap, in units of the largest value or 1, that no other flow need better
 _TINY = 1e-300
 _SURE = 1e-13  # of the capacity: a flow known as well as this is known
 
@@ -65,8 +67,24 @@ def energy_slopes(y: Array, jv: Array, live: Array, p: Spread, d: int = 1) -> Sp
     return slopes
 
 
-def certifying_flow(z: Array, y: Array, live: Array, p: Spread, d: int = 1) -> Array:
-    """Flows (rows d, m) that the differences in y, up to rounding, may stand for, and that make z - y even-most.
+def certifying_flow(z: Array, y: Array, live: Array, p: Spread, d: int, gap: Callable[[Array], Array]) -> Array:
+    """Flows (rows d, m) that show a small ``gap``; whichever they are, what they show is proved."""
+    flow = _flow_within(_UNITS[0], z, y, live, p, d)
+    least = gap(flow)
+    enough = _ENOUGH * np.maximum(1.0, np.abs(z).reshape(len(live), -1).max(axis=1))
+    for units in _UNITS[1:]:
+        late = least > enough
+        if not late.any():
+            break
+        other = _flow_within(units, z, y, live, p, d)
+        found = gap(other)
+        better = late & (found < least)
+        flow, least = np.where(np.repeat(better, d)[:, None], other, flow), np.where(better, found, least)
+    return flow
+
+
+def _flow_within(units: float, z: Array, y: Array, live: Array, p: Spread, d: int) -> Array:
+    """Flows that the differences in y, up to rounding, may stand for, and that make z - y even-most.
 
     Where a difference is lost in the rounding of y, and p is near 1, its flow is not; it is found as total variation
     finds its own: as the flow that leaves every group as even as it can.
@@ -76,7 +94,7 @@ def certifying_flow(z: Array, y: Array, live: Array, p: Spread, d: int = 1) -> A
     room = np.abs(z).reshape(len(c), -1).sum(axis=1) + 1.0
     most = 4.0 * room[:, None]
     rigid, c = np.isinf(c), np.where(np.isinf(c), most, c)
-    unsure = _UNITS * p["rounding"] * np.abs(y).reshape(len(c), -1).max(axis=1)[:, None] + _TINY
+    unsure = units * p["rounding"] * np.abs(y).reshape(len(c), -1).max(axis=1)[:, None] + _TINY
     exponent = p["p"][:, None] - 1
     low, high = (np.sign(end) * np.abs(end) ** exponent for end in (size - unsure, size + unsure))
     middle, half = c * (low + high) / 2, c * (high - low) / 2

@@ -16,7 +16,7 @@ from ._jit import kernel
 from .balance import balance, scratch
 from .graph import group_means, neighbours
 from .grid import grid_flows
-from .rows import FLOOR, enter, floor_of, place_of, room, scale
+from .rows import enter, floor_of, in_float64, place_of, room, scale
 from .simplex import sparsemax_row
 
 __all__ = ["graph_flows", "graph_tv", "graph_tv_jacobian", "graphfusedmax", "graphfusedmax_jacobian"]
@@ -98,21 +98,10 @@ def _graph_tv_rows(x, lam, weights, edges, sides, graph, out):
             out[r, i] = (y[i] + top * down) * up if row[i] > -np.inf else 0.0
 
 
-def _wide(*arrays):
-    """Read-only in float64, -inf where masked in their own dtype."""
-    found = []
-    for array in arrays:
-        wide = array.astype(np.float64)
-        wide[array <= FLOOR[array.dtype]] = -np.inf
-        wide.setflags(write=False)
-        found.append(wide)
-    return found
-
-
 def graph_tv(x, lam, weights, edges, sides, out, start, stop):
     """The prox of ``lam sum w_e |y_i - y_j|``, row by row; masked entries get 0. ``sides`` of a grid, or zeros."""
-    rows, strengths = _wide(x[start:stop], lam[start:stop])
-    (shares,) = _wide(weights[start:stop] if len(weights) > 1 else weights)
+    rows, strengths = in_float64(x[start:stop], lam[start:stop])
+    (shares,) = in_float64(weights[start:stop] if len(weights) > 1 else weights)
     answer = np.empty_like(rows)
     _graph_tv_rows(rows, strengths, shares, edges, sides, neighbours(edges, x.shape[1]), answer)
     out[start:stop] = answer
@@ -215,8 +204,8 @@ def _graphfusedmax_rows(x, gamma, lam, weights, edges, sides, graph, out):
 
 
 def graphfusedmax(x, gamma, lam, weights, edges, sides, out, start, stop):
-    rows, temperatures, strengths = _wide(x[start:stop], gamma[start:stop], lam[start:stop])
-    (shares,) = _wide(weights[start:stop] if len(weights) > 1 else weights)
+    rows, temperatures, strengths = in_float64(x[start:stop], gamma[start:stop], lam[start:stop])
+    (shares,) = in_float64(weights[start:stop] if len(weights) > 1 else weights)
     answer = np.empty_like(rows)
     graph = neighbours(edges, x.shape[1])
     _graphfusedmax_rows(rows, temperatures, strengths, shares, edges, sides, graph, answer)

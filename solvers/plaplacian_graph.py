@@ -5,14 +5,17 @@ The path of ``plaplacian``: the same relation of flow and jump, the same interio
 ``size I + more e e^T`` with e the direction of the jump. Values have shape (n, d); d > 1 only without bounds.
 """
 
+from functools import partial
+
 import numpy as np
 import scipy.linalg
 import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
-from . import graph_tv
-from .plaplacian import BOUND, CAP, POLISH, SETTLED, SHRINK, STOP, STRAY
+from . import elimination, graph_tv
+from .plaplacian import bounded_rows, free_rows, jacobian_rows, on_rows, split
+from .plaplacian_path import BOUND, CAP, POLISH, SETTLED, SHRINK, STOP, STRAY, rigid_strength
 from .rows import enter, floor_of, limits, room, scale
 
 __all__ = [
@@ -22,12 +25,14 @@ __all__ = [
     "plaplacian_jacobian",
 ]
 
-_NO_GRID = np.zeros(2, np.int64)
 _DENSE = 256  # unknowns up to which a dense factorisation is faster
 _PLANAR = 2.5  # edges per node up to which a sparse factorisation fills in little
 _HELD = 1e30  # the diagonal of a node that must not move
 _LARGE = 20_000  # unknowns above which one that fills in is given up for conjugate gradients
+_SMALL = 512  # nodes up to which a graph may be eliminated node by node,
+_CHEAP = 300_000  # if that takes no more joins
 _STIFFEST = 1e10  # of what a factorisation is asked to hold; with more, rounding of the others would drown the diagonal
+_NO_GRID = np.zeros(2, np.int64)
 
 
 class Network:
@@ -50,7 +55,7 @@ class Network:
 
     def scaled(self, factor, p, resolution):
         """The same edges, scaled up to the strength that keeps ends within ``resolution`` under any flow there is."""
-        most = 4.0 * self.n * np.exp(min(-(p - 1) * np.log(resolution), 600.0))
+        most = rigid_strength(self.n, p, resolution)
         other = object.__new__(Network)
         other.n, other.tail, other.head, other.c = self.n, self.tail, self.head, np.minimum(self.c * factor, most)
         other.rigid = other.c == most
@@ -179,42 +184,42 @@ def _reach(v, dv):
 
 
 def _interior(z, net, p, kappa):
-    """Follow the path to the simplex: (y, u, s, tau, what is left of the gap)."""
+    """Follow the path to the simplex: (y, u, s, tau, what is left of the gap, steps)."""
     n = net.n
     tau = min(1.0, max(-z.sum() / n, 1.0 / n))
     y, u = np.full((n, 1), 1.0 / n), np.zeros((net.tail.size, 1))
     s = kappa * y - z + tau
     eps, last, left = 1.0, _last_eps(net, p), np.inf
-    for _ in range(CAP):
+    for step in range(CAP):
         r = z - tau - kappa * y - net.divergence(u)
         product, missing = np.sum(y * s), 1.0 - y.sum()
         settled = np.abs(r + s).max() <= STOP * (1.0 + np.abs(u).max(initial=0.0)) and abs(missing) <= STOP
         if settled and product <= STOP and (p >= 2 or eps <= last):
             left = product + _slack(net, y, u, p)
             if left <= 2 * STOP:
-                break
+                return y, u, s, tau, left, step
         relation = _Relation(net, y, u, p, eps)
         solve = _solver(relation, kappa + s / y)
         unit = solve(np.ones((n, 1)))
         pulled = r + net.divergence(relation.off)
         dy = solve(pulled)
-        step = (dy.sum() - missing) / unit.sum()
-        dy -= step * unit
+        moved = (dy.sum() - missing) / unit.sum()
+        dy -= moved * unit
         ds = -s - s * dy / y
         reach = min(1.0, _reach(y, dy), _reach(s, ds))
         mean = product / n
         centre = (np.sum((y + reach * dy) * (s + reach * ds)) / product) ** 3 * mean
         push = (centre - np.clip(dy * ds, -BOUND * mean, BOUND * mean)) / y
         dy = solve(pulled + push)
-        step = (dy.sum() - missing) / unit.sum()
-        dy -= step * unit
+        moved = (dy.sum() - missing) / unit.sum()
+        dy -= moved * unit
         ds = push - s - s * dy / y
         reach = min(1.0, 0.995 * _reach(y, dy), 0.995 * _reach(s, ds))
         u = u + reach * relation.flow(dy)
-        y, s, tau = y + reach * dy, s + reach * ds, tau + reach * step
+        y, s, tau = y + reach * dy, s + reach * ds, tau + reach * moved
         u = _clipped(u, net.c) if p < 2 else u
         eps = max(eps * SHRINK, last)
-    return y, u, s, tau, left
+    return y, u, s, tau, left, CAP
 
 
 def _polished(z, net, p, kappa, y, u, s, tau):
@@ -237,27 +242,27 @@ def _polished(z, net, p, kappa, y, u, s, tau):
 
 
 def solve_simplex(z, net, p, resolution):
-    """(the weights, what is left of the gap in units of the range) for scores z >= -spread with maximum 0."""
+    """(weights, what is left of the gap in units of the range, steps) for scores z >= -spread with maximum 0."""
     kappa = 1.0 / max(1.0, -z.min())
     z, net = (z * kappa)[:, None], net.scaled(kappa, p, resolution)
-    *point, left = _interior(z, net, p, kappa)
+    *point, left, steps = _interior(z, net, p, kappa)
     y = net.united(_polished(z, net, p, kappa, *point))[:, 0]
-    return y / y.sum(), left
+    return y / y.sum(), left, steps + POLISH
 
 
 def solve_free(z, net, p, resolution):
-    """(the prox of z of shape (n, d), the last move in units of its range)."""
+    """(the prox of z of shape (n, d), the last move in units of its range, steps)."""
     mean = np.mean(z / len(z), axis=0) * len(z)
     sides = z.max(axis=0) - z.min(axis=0)
     if not sides.any():
-        return z.copy(), 0.0
+        return z.copy(), 0.0, 0
     width = sides.max() * np.linalg.norm(sides / sides.max())
     z = (z - mean) / width
     net = net.scaled(np.exp(np.clip((p - 2) * np.log(width), -700, 700)), p, resolution)
     y, u = np.broadcast_to(z.mean(axis=0), z.shape), np.zeros((net.tail.size, z.shape[1]))
-    eps, last, moved = 1.0, _last_eps(net, p), np.inf
-    for _ in range(CAP):
-        if moved <= SETTLED and (p >= 2 or eps <= last):
+    eps, last, moved, steps = 1.0, _last_eps(net, p), np.inf, 0
+    for steps in range(CAP + 1):
+        if steps == CAP or (moved <= SETTLED and (p >= 2 or eps <= last)):
             break
         relation = _Relation(net, y, u, p, eps)
         dy = _solver(relation, np.ones(z.shape))(z - y - net.divergence(u - relation.off))
@@ -265,13 +270,13 @@ def solve_free(z, net, p, resolution):
         u = _clipped(u, net.c) if p < 2 else u
         moved = np.abs(dy).max()
         eps = max(eps * SHRINK, last)
-    for _ in range(POLISH if p < 2 else 0):
+    for _ in range(POLISH if 1 < p < 2 else 0):
         relation = _Sharp(net, y, u, p)
         dy = _solver(relation, np.ones(z.shape))(z - y - net.divergence(u - relation.off))
         if not np.abs(dy).max() <= SETTLED**0.5:
             break
         y, u = y + dy, _clipped(u + relation.flow(dy), net.c)
-    return mean + width * net.united(y), moved
+    return mean + width * net.united(y), moved, steps + (POLISH if 1 < p < 2 else 0)
 
 
 def linearised(y, v, net, p, free):
@@ -294,43 +299,29 @@ def _strengths(live, lam, weights, edges):
     return np.where((w > 0) & live[edges[:, 0]] & live[edges[:, 1]], lam * w.astype(np.float64), 0.0)
 
 
-def _is_straight(p, lam):
-    """Whether a row is one of total variation: p = 1, or no edge gives way at all."""
-    return p == 1 or lam == 0 or lam == np.inf
-
-
 def _weights_row(z, net, p, resolution):
-    """(weights, what is left) for scores with maximum 0, -inf where masked."""
+    """(weights, what is left, steps) for scores with maximum 0, -inf where masked."""
     live = z > -np.inf
     around = np.bincount(net.head, net.c, net.n) + np.bincount(net.tail, net.c, net.n)
     lowest = max((z[live].sum() - 1) / live.sum(), -1 - around[z == 0].min()) - around.max() - 1
-    y, left = solve_simplex(np.maximum(z, lowest), net, np.float64(p), resolution)
-    return np.where(live, y, 0.0), left
+    y, *left = solve_simplex(np.maximum(z, lowest), net, np.float64(p), resolution)
+    return np.where(live, y, 0.0), *left
 
 
-def plaplacemax(x, gamma, p, lam, weights, edges, left, out, start, stop):
-    """Row by row; ``left`` (rows, 1) says what is left of the gap, in units of the range of the scores."""
+def _weights_rows(edges, x, gamma, p, lam, weights, left, out, start, stop):
     work, z = room(x), np.empty(x.shape[1])
     for r in range(start, stop):
+        left[r] = 0.0
         row, top, some = enter(x[r], out[r], work)
-        shares = weights[r % len(weights)]
-        if _is_straight(p[r], lam[r]):
-            one = slice(r, r + 1)
-            graph_tv.graphfusedmax(x[one], gamma[one], lam[one], shares[None], edges, _NO_GRID, out[one], 0, 1)
-        elif some:
+        if some:
             scale(row.astype(np.float64), np.float64(top), np.float64(gamma[r]), z)
-            net = Network(z.size, edges, _strengths(z > -np.inf, lam[r], shares, edges))
-            out[r], left[r, 0] = _weights_row(z, net, p[r], limits(x)[1])
+            net = Network(z.size, edges, _strengths(z > -np.inf, lam[r], weights[r % len(weights)], edges))
+            out[r], *left[r] = _weights_row(z, net, p[r], limits(x)[1])
 
 
-def plaplacemax_jacobian(y, v, live, gamma, p, lam, weights, edges, out, start, stop):
-    """One linear solve on the support."""
+def _weights_jacobian_rows(edges, y, v, live, gamma, p, lam, weights, out, start, stop):
     for r in range(start, stop):
-        shares, one = weights[r % len(weights)], slice(r, r + 1)
-        if _is_straight(p[r], lam[r]):
-            graph_tv.graphfusedmax_jacobian(y[one], v[one], gamma[one], lam[one], shares[None], edges, out[one], 0, 1)
-            continue
-        net = Network(y.shape[1], edges, _strengths(live[r], lam[r], shares, edges))
+        net = Network(y.shape[1], edges, _strengths(live[r], lam[r], weights[r % len(weights)], edges))
         free = live[r] & (y[r] > 0)
         unit, found = (
             linearised(y[r][:, None], one[:, None], net, p[r], free)[:, 0] for one in (np.ones(free.size), v[r])
@@ -339,32 +330,86 @@ def plaplacemax_jacobian(y, v, live, gamma, p, lam, weights, edges, out, start, 
         out[r] = (found - (found.sum() / mass if mass > 0 else 0.0) * unit) / gamma[r]
 
 
-def plaplacian(x, p, lam, weights, edges, nodes, left, out, start, stop):
-    """The prox, rows of flattened (nodes, d) values; ``left`` (rows, 1) is the last move, relative to the range."""
+def _prox_rows(edges, nodes, x, p, lam, weights, left, out, start, stop):
     for r in range(start, stop):
-        z, shares, one = x[r].reshape(nodes, -1), weights[r % len(weights)], slice(r, r + 1)
+        z = x[r].reshape(nodes, -1)
+        left[r] = 0.0
         live = (z > floor_of(x)).all(axis=1)
-        if z.shape[1] == 1 and _is_straight(p[r], lam[r]):
-            graph_tv.graph_tv(x[one], lam[one], shares[None], edges, _NO_GRID, out[one], 0, 1)
-        elif np.isnan(z).any() or not np.all(z < np.inf):
+        if np.isnan(z).any() or not np.all(z < np.inf):
             out[r] = np.nan
         elif not live.any():
             out[r] = 0.0
         else:
             held = np.where(live[:, None], z, z[live][0]).astype(np.float64)
-            net = Network(nodes, edges, _strengths(live, lam[r], shares, edges))
-            y, left[r, 0] = solve_free(held, net, np.float64(p[r]), limits(x)[1])
+            net = Network(nodes, edges, _strengths(live, lam[r], weights[r % len(weights)], edges))
+            y, *left[r] = solve_free(held, net, np.float64(p[r]), limits(x)[1])
             out[r] = np.where(live[:, None], y, 0.0).reshape(-1)
+
+
+def _prox_jacobian_rows(edges, nodes, y, v, live, p, lam, weights, out, start, stop):
+    for r in range(start, stop):
+        free = live[r].reshape(nodes, -1).all(axis=1)
+        values, given = (rows[r].astype(np.float64).reshape(nodes, -1) for rows in (y, v))
+        net = Network(nodes, edges, _strengths(free, lam[r], weights[r % len(weights)], edges))
+        out[r] = linearised(values, given, net, p[r], free).reshape(-1)
+
+
+def _net(edges, n):
+    """The plan by which a small graph is eliminated; None where SciPy's factorisations are faster."""
+    net = elimination.plan(edges, n, _CHEAP) if n <= _SMALL else None
+    return net if net is not None and net[3].size == n else None
+
+
+def plaplacemax(x, gamma, p, lam, weights, edges, left, out, start, stop):
+    """Row by row; ``left`` (rows, 2): what is left of the gap, in units of the range of the scores, and the steps."""
+    straight, curved = split(p[start:stop], lam[start:stop])
+    variation = partial(_with_edges, graph_tv.graphfusedmax, (edges, _NO_GRID))
+    on_rows(variation, straight, start, (x, gamma, lam, weights), out)
+    net = _net(edges, x.shape[1])
+    driver = partial(_weights_rows, edges) if net is None else partial(bounded_rows, net)
+    on_rows(driver, curved, start, (x, gamma, p, lam, weights), left, out)
+
+
+def plaplacemax_jacobian(y, v, live, gamma, p, lam, weights, edges, out, start, stop):
+    """One linear solve on the support."""
+    straight, curved = split(p[start:stop], lam[start:stop])
+    variation = partial(_with_edges, graph_tv.graphfusedmax_jacobian, (edges,))
+    on_rows(variation, straight, start, (y, v, gamma, lam, weights), out)
+    net = _net(edges, y.shape[1])
+    driver = partial(_weights_jacobian_rows, edges) if net is None else partial(jacobian_rows, net, True)
+    on_rows(driver, curved, start, (y, v, live, gamma, p, lam, weights), out)
+
+
+def plaplacian(x, p, lam, weights, edges, nodes, left, out, start, stop):
+    """The prox, rows of flattened (nodes, d) values; ``left`` (rows, 2): the last move, relative, and the steps."""
+    if x.shape[1] > nodes:
+        _prox_rows(edges, nodes, x, p, lam, weights, left, out, start, stop)
+        return
+    straight, curved = split(p[start:stop], lam[start:stop])
+    variation = partial(_with_edges, graph_tv.graph_tv, (edges, _NO_GRID))
+    on_rows(variation, straight, start, (x, lam, weights), out)
+    net = _net(edges, x.shape[1])
+    driver = partial(_prox_rows, edges, nodes) if net is None else partial(free_rows, net)
+    on_rows(driver, curved, start, (x, p, lam, weights), left, out)
 
 
 def plaplacian_jacobian(y, v, live, p, lam, weights, edges, nodes, out, start, stop):
     """One linear solve."""
-    for r in range(start, stop):
-        free = live[r].reshape(nodes, -1).all(axis=1)
-        shares, one = weights[r % len(weights)], slice(r, r + 1)
-        values, given = (rows[r].astype(np.float64).reshape(nodes, -1) for rows in (y, v))
-        if values.shape[1] == 1 and _is_straight(p[r], lam[r]):
-            graph_tv.graph_tv_jacobian(y[one], v[one], live[one], lam[one], shares[None], edges, out[one], 0, 1)
-        else:
-            net = Network(nodes, edges, _strengths(free, lam[r], shares, edges))
-            out[r] = linearised(values, given, net, p[r], free).reshape(-1)
+    if y.shape[1] > nodes:
+        _prox_jacobian_rows(edges, nodes, y, v, live, p, lam, weights, out, start, stop)
+        return
+    straight, curved = split(p[start:stop], lam[start:stop])
+    variation = partial(_with_edges, graph_tv.graph_tv_jacobian, (edges,))
+    on_rows(variation, straight, start, (y, v, live, lam, weights), out)
+    net = _net(edges, y.shape[1])
+    if net is None:
+        on_rows(partial(_prox_jacobian_rows, edges, nodes), curved, start, (y, v, live, p, lam, weights), out)
+    else:
+        inputs = (y, v, live, np.ones_like(lam), p, lam, weights)
+        on_rows(partial(jacobian_rows, net, False), curved, start, inputs, out)
+
+
+def _with_edges(driver, graph, *arguments):
+    """Call a driver of total variation, whose graph stands behind the other inputs."""
+    *inputs, out, start, stop = arguments
+    driver(*inputs, *graph, out, start, stop)

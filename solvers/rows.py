@@ -17,6 +17,7 @@ __all__ = [
     "enter",
     "extent",
     "floor_of",
+    "in_float64",
     "kth_largest",
     "limits",
     "normalise",
@@ -142,6 +143,17 @@ def floor_of(x):
 @overload(floor_of)
 def _floor_of(x):
     return (lambda x: _FLOOR_32) if x.dtype == types.float32 else (lambda x: _FLOOR_64)
+
+
+def in_float64(*arrays):
+    """Read-only in float64, -inf where masked in their own dtype."""
+    found = []
+    for array in arrays:
+        wide = array.astype(np.float64)
+        wide[array <= FLOOR[array.dtype]] = -np.inf
+        wide.setflags(write=False)
+        found.append(wide)
+    return found
 
 
 def limits(x):

@@ -3,7 +3,7 @@
 from itertools import product
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize
 
 
 def threshold_weights(z, weight):
@@ -124,3 +124,34 @@ def oscarmax(x, lam, gamma, weights):
     z = np.empty_like(x)
     z[order] = isotonic_decreasing(x[order] / gamma - lam * weights)
     return sparsemax(z)
+
+
+def plaplacian(x, edges, capacity, p, bounded=False):
+    """The prox of ``sum c_e |y_i - y_j|^p / p``, or the weights on the simplex, from the flows of the smooth dual.
+
+    x of shape (n, d); bounded only for d = 1. p = 1 only by way of a box, so p > 1 here.
+    """
+    d = x.shape[1]
+    tail, head = edges[capacity > 0].T
+    c, q = capacity[capacity > 0], p / (p - 1)
+
+    def values(u):
+        z = x.copy()
+        np.add.at(z, tail, u)
+        np.add.at(z, head, -u)
+        return sparsemax(z[:, 0])[:, None] if bounded else z
+
+    def dual(flat):
+        u = flat.reshape(-1, d)
+        size = np.linalg.norm(u, axis=1) / c
+        y = values(u)
+        pull = size ** (q - 2) if q >= 2 else np.where(size > 0, np.maximum(size, 1e-300) ** (q - 2), 0.0)
+        inner = 0.5 * np.sum((y - x) ** 2) + np.sum(u * (y[head] - y[tail]))
+        gradient = y[head] - y[tail] - (pull / c)[:, None] * u
+        return np.sum(c * size**q) / q - inner, -gradient.ravel()
+
+    if not c.size:
+        return values(np.zeros((0, d)))
+    options = {"maxiter": 50_000, "maxfun": 100_000, "ftol": 0.0, "gtol": 1e-13, "maxcor": 50}
+    found = minimize(dual, np.zeros(c.size * d), jac=True, method="L-BFGS-B", options=options)
+    return values(found.x.reshape(-1, d))

@@ -65,7 +65,7 @@ class Plaplacemax(OnGraph, Regularizer):
     weights: NDArray[Any] | None = weights_parameter()
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        left = np.zeros((len(x), 1))
+        left = np.zeros((len(x), 2))
         if self.edges is None:
             run(solver.plaplacemax, (x, p["gamma"], p["p"], p["lam"], p["weights"]), left, out)
         else:
@@ -84,20 +84,29 @@ class Plaplacemax(OnGraph, Regularizer):
 
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
         live = x != -np.inf
-        z = _reachable(x - np.where(live.any(axis=1), x.max(axis=1), 0.0)[:, None], live, p)
-        flow = laplacian.certifying_flow(z, y, live, {**p, "rounding": np.array(np.finfo(float).eps)})
+        scores = x - np.where(live.any(axis=1), x.max(axis=1), 0.0)[:, None]
+        flow, _ = self._certified(scores, y, live, {**p, "rounding": np.array(np.finfo(float).eps)})
         return y + outflow(flow, y.shape[1], p)
 
     def _gap(self, scores: NDArray[Any], y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
-        """That of primal and dual objective, the dual one for flows that fit y, its minimum over the simplex exact."""
+        return p["gamma"] * self._certified(scores, y, live, p)[1]
+
+    def _certified(
+        self, scores: NDArray[Any], y: NDArray[Any], live: NDArray[Any], p: Spread
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Flows, and the gap of primal and dual objective that they show, whose minimum over the simplex is exact."""
         z = np.maximum(scores / p["gamma"][:, None], -1e300)
-        flow = laplacian.certifying_flow(_reachable(scores, live, p), y, live, p)
-        pulled = z - outflow(flow, y.shape[1], p)
-        best = np.empty_like(y)
-        run(simplex.sparsemax, (np.where(live, pulled, -np.inf), np.ones(len(y))), best)
-        off = np.where(live, y - best, 0.0)
-        quadratic_part = np.sum(off * (0.5 * off + np.where(off == 0, 0.0, best - pulled)), axis=1)
-        return p["gamma"] * (laplacian.slack(y, flow, live, p) + quadratic_part)
+
+        def gap(flow: NDArray[Any]) -> NDArray[Any]:
+            pulled = z - outflow(flow, y.shape[1], p)
+            best = np.empty_like(y)
+            run(simplex.sparsemax, (np.where(live, pulled, -np.inf), np.ones(len(y))), best)
+            off = np.where(live, y - best, 0.0)
+            quadratic_part = np.sum(off * (0.5 * off + np.where(off == 0, 0.0, best - pulled)), axis=1)
+            return laplacian.slack(y, flow, live, p) + quadratic_part
+
+        flow = laplacian.certifying_flow(_reachable(scores, live, p), y, live, p, 1, gap)
+        return flow, gap(flow)
 
     def _distance(self, gap: NDArray[Any], n: int, p: Spread) -> NDArray[Any]:
         return np.sqrt(2.0 * gap / p["gamma"])

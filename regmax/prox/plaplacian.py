@@ -69,7 +69,7 @@ class PLaplacian(OnGraph, Proximal):
         return self.edges is None and p["nodes"] == x.shape[1]
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        left = np.zeros((len(x), 1))
+        left = np.zeros((len(x), 2))
         inputs = (x, p["p"], p["lam"], p["weights"])
         if self._is_chain(x, p):
             run(solver.plaplacian, inputs, left, out)
@@ -91,7 +91,12 @@ class PLaplacian(OnGraph, Proximal):
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         d, nodes = _features(y, p), _nodes(live, p)
         values, left = _by_feature(y, p), _by_feature(r, p)
-        flow = laplacian.certifying_flow(values + left, values, nodes, p, d)
+
+        def gap(flow: NDArray[Any]) -> NDArray[Any]:
+            missing = (left - outflow(flow, nodes.shape[1], p)).reshape(len(y), -1)
+            return 0.5 * np.sum(missing**2, axis=1) + laplacian.slack(values, flow, nodes, p, d)
+
+        flow = laplacian.certifying_flow(values + left, values, nodes, p, d, gap)
         taken = outflow(flow, nodes.shape[1], p).reshape(len(y), d, -1)
         return taken.transpose(0, 2, 1).reshape(y.shape), laplacian.slack(values, flow, nodes, p, d)
 
