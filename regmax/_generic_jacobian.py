@@ -24,7 +24,7 @@ LARGEST = 1024
 FAR = 1e8
 _STEP = 1e-6  # of the differences of a prox
 _LET_THROUGH = 1e-6  # an eigenvalue of the derivative of a prox above this is one
-_ACCURACY = 1e-13
+_ACCURACY = 1e-10
 _AWAY = 1e-5
 
 

@@ -15,7 +15,8 @@ LEAST = 1e-37
 _LEVEL = np.log(100.0)
 _STEP = 1e-5  # of difference quotients, against weights that sum to 1
 _RELATIVE_STEP = 1e-4  # and against each weight
-_CG_CAP, _CG_ACCURACY = 300, 1e-5
+_CG_CAP, _CG_ACCURACY, _CG_ENOUGH = 300, 1e-3, 1e-2
+_CG_DIGITS = 1e-10  # where the differences leave no more
 _TO_THE_BOUNDARY = 0.995
 _HALVINGS = 6
 _STUCK = 12  # steps without a smaller gap
@@ -78,8 +79,11 @@ def curvatures(product, y):
     return np.maximum(found, LEAST)
 
 
-def conjugate_gradients(multiply, diagonal, b, accuracy=_CG_ACCURACY, cap=_CG_CAP):
-    """(d, multiplier) with ``multiply(d) + multiplier = b`` and ``sum d = 0``, preconditioned by ``diagonal``."""
+def conjugate_gradients(multiply, diagonal, b, accuracy, cap, weights=0.0, enough=0.0):
+    """(d, multiplier) with ``multiply(d) + multiplier = b`` and ``sum d = 0``, preconditioned by ``diagonal``.
+
+    Until the error is ``accuracy`` of what it was, and the residual, each entry times its weight, ``enough``.
+    """
     inverse = 1.0 / diagonal
     total = inverse.sum()
 
@@ -93,7 +97,9 @@ def conjugate_gradients(multiply, diagonal, b, accuracy=_CG_ACCURACY, cap=_CG_CA
     towards = g = preconditioned(r)
     size = first = r @ g
     for _ in range(cap):
-        if not size > accuracy**2 * first:
+        if not size > _CG_DIGITS**2 * first:
+            break
+        if size <= accuracy**2 * first and np.sum(weights * np.abs(r)) <= enough:
             break
         image = multiply(towards)
         curvature = towards @ image
@@ -175,9 +181,15 @@ def _finished(gradient, z, y, gap, settled):
 
 def _step(gradient, product, z, y, s, t, g, target):
     """A Newton step towards the point of the path where every ``y s`` is ``target``."""
-    pull = s / y
+    pull, n = s / y, y.size
     d, moved = conjugate_gradients(
-        lambda v: product(y, v) + pull * v, curvatures(product, y) + pull, target / y - g - t
+        lambda v: product(y, v) + pull * v,
+        curvatures(product, y) + pull,
+        target / y - g - t,
+        _CG_ACCURACY,
+        min(_CG_CAP, 2 * n),
+        y,
+        _CG_ENOUGH * (y @ s),
     )
     ds = target / y - s - pull * d
     step = min(_room(y, d), _room(s, ds))
