@@ -15,6 +15,7 @@ LEAST = 1e-37
 _LEVEL = np.log(100.0)
 _STEP = 1e-5  # of difference quotients, against weights that sum to 1
 _RELATIVE_STEP = 1e-4  # and against each weight
+_SAME = 1e-10  # difference between quotients of the same curvature
 _CG_CAP, _CG_ACCURACY, _CG_ENOUGH = 300, 1e-3, 1e-2
 _CG_DIGITS = 1e-10  # where the differences leave no more
 _TO_THE_BOUNDARY = 0.995
@@ -39,7 +40,8 @@ def product_by_differences(gradient):
 def column(gradient, y, j):
     """Column j of the Hessian at y > 0 by differences.
 
-    A step that is small against a tiny weight leaves few digits, so it grows as long as the curvature stays the same.
+    A step that is small against a tiny weight leaves few digits, so it grows as long as the curvature, to rounding,
+    stays the same.
     """
     unit = np.zeros_like(y)
     unit[j] = 1.0
@@ -47,11 +49,11 @@ def column(gradient, y, j):
     step = _RELATIVE_STEP * y[j]
     found = (gradient(y + step * unit) - gradient(y - step * unit)) / (2 * step)
     while 10 * step <= _STEP:
-        step *= 10
         here = gradient(y) if here is None else here
+        noise = 8 * np.finfo(float).eps * np.abs(here[j]) / step
+        step *= 10
         further = (4 * gradient(y + step * unit) - 3 * here - gradient(y + 2 * step * unit)) / (2 * step)
-        noise = 40 * np.finfo(float).eps * np.abs(here[j]) / step
-        if not abs(further[j] - found[j]) <= _RELATIVE_STEP * abs(found[j]) + noise:
+        if not abs(further[j] - found[j]) <= noise + _SAME * abs(found[j]):
             break
         found = further
     return found

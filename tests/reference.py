@@ -124,3 +124,16 @@ def oscarmax(x, lam, gamma, weights):
     z = np.empty_like(x)
     z[order] = isotonic_decreasing(x[order] / gamma - lam * weights)
     return sparsemax(z)
+
+
+def random_search(objective, n, trials=6000):
+    """A point of the simplex with a large ``objective``: random steps, shorter and shorter, kept where they help."""
+    rng = np.random.default_rng(0)
+    y = np.full(n, 1 / n)
+    best = objective(y)
+    for step in np.geomspace(0.5, 1e-5, trials):
+        other = sparsemax(y + step * rng.normal(size=n))
+        found = objective(other)
+        if found > best:
+            y, best = other, found
+    return y
