@@ -13,6 +13,7 @@ if not _os.path.isdir(_os.path.join(__path__[0], "solvers")) and _os.path.isfile
 from regmax.solvers._threads import get_num_threads, set_num_threads
 
 from ._convergence import ConvergenceWarning
+from ._generic import GenericRegularizer
 from ._graph import grid_edges
 from ._regular_graph import Degrees, degree_histogram, k_regular_graph
 from ._regularizer import Regularizer
@@ -60,6 +61,7 @@ __all__ = [
     "Degrees",
     "Entmax",
     "Fusedmax",
+    "GenericRegularizer",
     "Graphfusedmax",
     "Kregularmax",
     "Normmax",

@@ -155,3 +155,16 @@ def plaplacian(x, edges, capacity, p, bounded=False):
     options = {"maxiter": 50_000, "maxfun": 100_000, "ftol": 0.0, "gtol": 1e-13, "maxcor": 50}
     found = minimize(dual, np.zeros(c.size * d), jac=True, method="L-BFGS-B", options=options)
     return values(found.x.reshape(-1, d))
+
+
+def random_search(objective, n, trials=6000):
+    """A point of the simplex with a large ``objective``: random steps, shorter and shorter, kept where they help."""
+    rng = np.random.default_rng(0)
+    y = np.full(n, 1 / n)
+    best = objective(y)
+    for step in np.geomspace(0.5, 1e-5, trials):
+        other = sparsemax(y + step * rng.normal(size=n))
+        found = objective(other)
+        if found > best:
+            y, best = other, found
+    return y
