@@ -24,6 +24,8 @@ __all__ = [
 
 Array = NDArray[Any]
 
+_LARGEST_VERTEX = 2**31 - 2
+
 
 def edges_parameter(default: Any = None) -> Any:
     """The field ``edges``: pairs of vertices (m, 2), or a symmetric scipy.sparse adjacency matrix."""
@@ -38,7 +40,10 @@ def weights_parameter() -> Any:
 def _checked_edges(owner: str, name: str, value: Any) -> Array | None:
     if value is None:
         return None
-    edges = np.array(value)
+    try:
+        edges = np.array(value)
+    except ValueError:
+        raise TypeError(f"{owner}: {name} must be pairs of integers of shape (m, 2), got a ragged sequence") from None
     if edges.size == 0 and edges.shape in ((0,), (0, 2)):
         edges = np.empty((0, 2), np.int64)
     if edges.dtype.kind not in "iu" or edges.ndim != 2 or edges.shape[1] != 2:
@@ -46,9 +51,10 @@ def _checked_edges(owner: str, name: str, value: Any) -> Array | None:
             f"{owner}: {name} must be pairs of integers of shape (m, 2) or a sparse adjacency matrix, "
             f"got {edges.dtype} of shape {edges.shape}"
         )
+    if (edges < 0).any() or (edges > _LARGEST_VERTEX).any():
+        wrong = edges.min() if (edges < 0).any() else edges.max()
+        raise ValueError(f"{owner}: {name} must hold vertices from 0 to {_LARGEST_VERTEX}, got {wrong}")
     edges = edges.astype(np.int64)
-    if (edges < 0).any():
-        raise ValueError(f"{owner}: {name} must hold vertices >= 0, got {edges.min()}")
     loops = edges[:, 0] == edges[:, 1]
     if loops.any():
         raise ValueError(f"{owner}: {name} must join different vertices, got {edges[loops.argmax()].tolist()}")
@@ -77,8 +83,12 @@ def _from_adjacency(owner: str, matrix: Any) -> tuple[Array, Array, int]:
 
     whole = scipy.sparse.coo_array(matrix).astype(np.float64)
     whole.sum_duplicates()
-    if np.isnan(whole.data).any():
-        raise ValueError(f"{owner}: edges must be an adjacency matrix without NaN")
+    if not np.isfinite(whole.data).all():
+        wrong = int(np.argmin(np.isfinite(whole.data)))
+        raise ValueError(
+            f"{owner}: edges must be an adjacency matrix of finite weights, got {whole.data[wrong]} "
+            f"at {int(whole.row[wrong]), int(whole.col[wrong])}"
+        )
     if abs(whole - whole.T).nnz:
         raise ValueError(f"{owner}: edges must be a symmetric adjacency matrix, got one that is not")
     if np.any(whole.data[whole.row == whole.col]):

@@ -139,7 +139,8 @@ def check(owner: str, declared: Field[Any], value: Any) -> Any:
         return value
     array = _as_parameter(owner, name, value)
     if array.ndim == 0 and kind in _BEHIND:
-        raise ValueError(f"{owner}: {name} must have one entry per {kind}, got the number {value!r}")
+        per = {"link": "edge", "line": "row of the matrix", "column": "column of the matrix"}.get(kind, kind)
+        raise ValueError(f"{owner}: {name} must have one entry per {per}, got the number {value!r}")
     good = np.broadcast_to(rule.holds(array), array.shape)
     if not good.all():
         wrong = array.tolist() if kind == "rank" else array[~good].flat[0].item()

@@ -85,17 +85,20 @@ def _graph_tv_rows(x, lam, weights, edges, sides, graph, out):
         row, top, live = enter(x[r], out[r], work)
         if not live:
             continue
-        largest = abs(top)
+        largest, low = abs(top), top
         for i in range(n):
-            largest = max(largest, abs(row[i]) if row[i] > -np.inf else 0.0)
+            if row[i] > -np.inf:
+                largest, low = max(largest, abs(row[i])), min(low, row[i])
+        # Entries of both signs stay where they are, or a large one would cost those that it is not joined to digits.
+        anchor = max(low, min(top, 0.0))
         power = min(max(math.frexp(largest)[1], -1000), 1000)
         up, down = math.ldexp(1.0, power), math.ldexp(1.0, -power)
         for i in range(n):
-            z[i] = row[i] * down - top * down
+            z[i] = row[i] * down - anchor * down
         _capacities(row, lam[r] * down, weights[r % weights.shape[0]], edges, c)
         _prox(edges, graph, sides, z, c, f, y, kept)
         for i in range(n):
-            out[r, i] = (y[i] + top * down) * up if row[i] > -np.inf else 0.0
+            out[r, i] = (y[i] + anchor * down) * up if row[i] > -np.inf else 0.0
 
 
 def graph_tv(x, lam, weights, edges, sides, out, start, stop):

@@ -393,3 +393,15 @@ def test_map_in_a_process_of_its_own():
     ran = python("map", "--op", "sparsemax", "--in", "x.npy", "--out", "y.npy")
     assert (ran.returncode, ran.stderr) == (0, "")
     same(np.load("y.npy"), regmax.sparsemax(X))
+
+
+def test_map_with_an_adjacency_matrix(capsys):
+    import scipy.sparse
+
+    edges = np.array([[0, 3], [1, 5], [2, 4]])
+    matrix = scipy.sparse.coo_array((np.ones(3), edges.T), shape=(6, 6))
+    scipy.sparse.save_npz("graph.npz", scipy.sparse.csr_array(matrix + matrix.T))
+    same(mapped(X, "graphfusedmax", "--edges", "graph.npz"), regmax.graphfusedmax(X, edges=edges))
+    assert "name a .npz file that exists" in misuse(capsys, "--edges", "none.npz", op="graphfusedmax")
+    np.savez("other.npz", X)
+    assert "not a sparse matrix" in misuse(capsys, "--edges", "other.npz", op="graphfusedmax")

@@ -77,6 +77,28 @@ WRONG = [
     (lambda: regmax.Sparsemax().problem(X), ValueError, "sparsemax: problem takes one row of scores"),
     (lambda: regmax.Topkmax(1).jacobian(X, X), TypeError, "topkmax: the Jacobian depends on the scores"),
     (lambda: regmax.oscarmax_published(X, lam=-1.0), ValueError, "oscarmax: lam must be >= 0, got -1.0"),
+    (
+        lambda: regmax.graphfusedmax(X, edges=[(0, 1), (2,)]),
+        TypeError,
+        "graphfusedmax: edges must be pairs of integers",
+    ),
+    (lambda: regmax.graphfusedmax(X, edges=[(0, 2**40)]), ValueError, "graphfusedmax: edges must hold vertices from 0"),
+    (lambda: regmax.graphfusedmax(X, edges=[(0, 3)]), ValueError, "graphfusedmax: edges must hold vertices below 3"),
+    (lambda: regmax.graphfusedmax(X, edges=[(1, 1)]), ValueError, "graphfusedmax: edges must join different vertices"),
+    (
+        lambda: regmax.graphfusedmax(X, edges=[(0, 1), (1, 0)]),
+        ValueError,
+        "graphfusedmax: edges must not repeat an edge",
+    ),
+    (
+        lambda: regmax.graphfusedmax(X, edges=[(0, 1)], weights=2.0),
+        ValueError,
+        "graphfusedmax: weights must have one entry",
+    ),
+    (lambda: regmax.plaplacemax(X, p=0.9), ValueError, "plaplacemax: p must be >= 1 and finite, got 0.9"),
+    (lambda: regmax.tv2dmax(X, shape=(2, 2)), ValueError, "tv2dmax: shape must fold the 3 entries of a row, got 2 x 2"),
+    (lambda: regmax.kregularmax(X, 4), ValueError, "kregularmax: k must be at most the number of columns"),
+    (lambda: regmax.kregularmax(X, 1, reading="all"), ValueError, "kregularmax: reading must be one of 'both', 'row'"),
     (lambda: regmax.set_num_threads(0), ValueError, "set_num_threads: n must be >= 1, got 0"),
     (lambda: regmax.set_num_threads(1.5), TypeError, "set_num_threads: n must be an integer, got 1.5"),
 ]

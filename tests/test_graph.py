@@ -215,3 +215,9 @@ def test_one_sentence(call, kind, sentence):
         call()
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
+
+
+def test_entries_that_nothing_joins_keep_their_digits():
+    for x in ([0.25, 0.5, 2.0**60], [0.25, 0.5, -(2.0**60)], [0.1234567890123, 1e10, -3.0]):
+        np.testing.assert_array_equal(prox.graph_tv(x, [], 0.1), x)
+        np.testing.assert_array_equal(prox.tv2d([x], 0.0), [x])

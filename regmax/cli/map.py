@@ -59,7 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--where", metavar="MASK.npy", help="boolean mask that broadcasts to the scores, True = takes part"
     )
     group = parser.add_argument_group(
-        "parameters of the operators", "each a number, or a .npy file with an array; a shape as 16x16"
+        "parameters of the operators",
+        "each a number or a .npy file with an array; shape as 16x16; edges (m, 2), or adjacency from save_npz",
     )
     for name, takers in _takers().items():
         group.add_argument(f"--{name}", dest=_PREFIX + name, metavar="VALUE", help="of " + ", ".join(sorted(takers)))
@@ -81,6 +82,18 @@ def _load(path: str, option: str) -> Array:
         ) from error
 
 
+def _adjacency(path: str, option: str) -> Any:
+    """A sparse matrix as scipy.sparse.save_npz writes it."""
+    import scipy.sparse
+
+    try:
+        return scipy.sparse.load_npz(path)
+    except OSError as error:
+        raise CommandError(f"cannot read {option} {path} ({error.strerror}): name a .npz file that exists") from error
+    except Exception as error:
+        raise CommandError(f"{option} {path} is not a sparse matrix: write one with scipy.sparse.save_npz") from error
+
+
 def _axis(text: str) -> int | tuple[int, ...]:
     """An axis, or several."""
     axes = tuple(int(word) for word in text.split(","))
@@ -92,8 +105,10 @@ def _value(declared: Field[Any], text: str) -> Any:
     name = declared.name
     if text.endswith(".npy"):
         return _load(text, f"--{name}")
+    if text.endswith(".npz"):
+        return _adjacency(text, f"--{name}")
     if declared.metadata["kind"] == "structure":
-        sides = text.split("x")
+        sides = text.replace(",", "x").split("x")
         return tuple(map(int, sides)) if all(side.isdigit() for side in sides) else text
     for number in (int, float):
         try:
