@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regmax.solvers import splitting
-from regmax.solvers.generic import LEAST, column, conjugate_gradients, curvatures
+from regmax.solvers.generic import LEAST, RELATIVE_STEP, column, conjugate_gradients, curvatures, product_by_differences
 
 from ._hooks import Hooks
 
@@ -100,13 +100,15 @@ def _on_the_plane(hooks: Hooks, matrix: Array, v: Array) -> Array:
 def _by_iteration(hooks: Hooks, y: Array, v: Array, support: Array) -> Array:
     """The same by conjugate gradients, where the Hessian is too large to be written out."""
     raised = np.maximum(y, LEAST)
+    exact = hooks.operator._writes("smooth_hessian")
+    whole = hooks.product if exact else product_by_differences(hooks.gradient, RELATIVE_STEP)
 
     def product(w: Array) -> Array:
         full = np.zeros_like(y)
         full[support] = w
-        return hooks.product(raised, full)[support]
+        return whole(raised, full)[support]
 
-    diagonal = curvatures(hooks.product, raised)[support]
+    diagonal = curvatures(whole, raised)[support]
     return conjugate_gradients(product, diagonal, v[support], _ACCURACY, 4 * v.size)[0]
 
 

@@ -6,7 +6,16 @@ Functions of whole rows come from Python, so nothing here is compiled. Source: M
 
 import numpy as np
 
-__all__ = ["CAP", "LEAST", "column", "conjugate_gradients", "curvatures", "minimise", "product_by_differences"]
+__all__ = [
+    "CAP",
+    "LEAST",
+    "RELATIVE_STEP",
+    "column",
+    "conjugate_gradients",
+    "curvatures",
+    "minimise",
+    "product_by_differences",
+]
 
 #: Steps of the interior point method.
 CAP = 150
@@ -14,24 +23,28 @@ CAP = 150
 LEAST = 1e-37
 _LEVEL = np.log(100.0)
 _STEP = 1e-5  # of difference quotients, against weights that sum to 1
-_RELATIVE_STEP = 1e-4  # and against each weight
+_LARGEST_CHANGE = 0.1  # of a weight: less would cost digits where only tiny weights still move
+RELATIVE_STEP = 1e-4  # of a weight, where the quotient itself is the answer
 _SAME = 1e-10  # difference between quotients of the same curvature
 _CG_CAP, _CG_ACCURACY, _CG_ENOUGH = 300, 1e-3, 1e-2
 _CG_DIGITS = 1e-10  # where the differences leave no more
 _TO_THE_BOUNDARY = 0.995
 _HALVINGS = 6
 _STUCK = 12  # steps without a smaller gap
-_SETTLED = 1e-14
+_SETTLED = 1e-13
 _SHORT_OF_ZERO = 1e-24
 _TAIL, _TAIL_STEPS, _LARGEST_POWER = 1e-12, 12, 100.0
 
 
-def product_by_differences(gradient):
-    """The product of the Hessian at y > 0 with v, as a function (y, v), by central differences of the gradient."""
+def product_by_differences(gradient, change=_LARGEST_CHANGE):
+    """The product of the Hessian at y > 0 with v, as a function (y, v), by central differences of the gradient.
+
+    No weight is changed by more than the share ``change`` of it.
+    """
 
     def product(y, v):
         size = np.abs(v)
-        step = min(_STEP / max(size.max(), LEAST), _RELATIVE_STEP / max((size / y).max(), LEAST))
+        step = min(_STEP / max(size.max(), LEAST), change / max((size / y).max(), LEAST))
         return (gradient(y + step * v) - gradient(y - step * v)) / (2 * step)
 
     return product
@@ -46,7 +59,7 @@ def column(gradient, y, j):
     unit = np.zeros_like(y)
     unit[j] = 1.0
     here = None
-    step = _RELATIVE_STEP * y[j]
+    step = RELATIVE_STEP * y[j]
     found = (gradient(y + step * unit) - gradient(y - step * unit)) / (2 * step)
     while 10 * step <= _STEP:
         here = gradient(y) if here is None else here
@@ -199,7 +212,8 @@ def _step(gradient, product, z, y, s, t, g, target):
     for _ in range(_HALVINGS):
         new = np.maximum(y + step * d, 1e-3 * LEAST)
         new_g, new_s, new_t = gradient(new) - z, s + step * ds, t + step * moved
-        if new @ np.abs(new_g + new_t - new_s) + new @ new_s <= before * (1 - 0.01 * step):
+        after = new @ np.abs(new_g + new_t - new_s) + new @ new_s
+        if after <= before * (1 - 0.01 * step) or after <= _SETTLED * np.abs(g).max():
             break
         step /= 2
     return new / new.sum(), new_s, new_t, new_g, min(0.5, max((1 - step) ** 2, 1e-6))

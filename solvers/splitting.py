@@ -17,10 +17,8 @@ __all__ = ["CAP", "Answer", "Terms", "certified", "minimise_with_penalty", "proo
 CAP = 200
 _FORWARD_CAP, _PATIENCE, _STEEPEST = 3000, 150, 1e5
 _MEMORY = 10
-_ENOUGH, _GOOD = (
-    1e-13,
-    1e-11,
-)  # of the scale of the scores: where the next way is not tried, and where the last one stops
+_ENOUGH = 1e-13  # of the scale of the scores: with this gap the next way is not tried
+_GOOD = 1e-11  # with this one the last way is not tried, or stops
 
 
 class Terms(NamedTuple):
