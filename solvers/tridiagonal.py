@@ -60,17 +60,17 @@ def substitute(pivot, inverse, down, link, r, g, dy, du):
     middle = (n - 1) // 2
     for i in range(n - 1):
         du[i] = g[i] * link[i]
-    left, right = 0.0, 0.0
+    left, right = r[0], r[n - 1]
     for i in range(middle):
         j = n - 1 - i
-        r[i] += left
-        r[j] += right
-        left = down[i] * r[i] + du[i]
-        right = down[j - 1] * r[j] - du[j - 1]
+        r[i], r[j] = left, right
+        left = down[i] * left + (r[i + 1] + du[i])
+        right = down[j - 1] * right + (r[j - 1] - du[j - 1])
     if n % 2 == 0:
-        r[middle + 1] += right
-        right = down[middle] * r[middle + 1] - du[middle]
-    r[middle] += left + right
+        r[middle + 1] = right
+        r[middle] = left + down[middle] * right - du[middle]
+    else:
+        r[middle] = left + (right - r[middle])
     for i in range(middle):
         dy[i] = (r[i] - down[i] * r[i] - du[i]) * inverse[i]
     for i in range(middle, n - 1):
