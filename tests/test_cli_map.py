@@ -402,6 +402,7 @@ def test_map_with_an_adjacency_matrix(capsys):
     matrix = scipy.sparse.coo_array((np.ones(3), edges.T), shape=(6, 6))
     scipy.sparse.save_npz("graph.npz", scipy.sparse.csr_array(matrix + matrix.T))
     same(mapped(X, "graphfusedmax", "--edges", "graph.npz"), regmax.graphfusedmax(X, edges=edges))
+    capsys.readouterr()
     assert "name a .npz file that exists" in misuse(capsys, "--edges", "none.npz", op="graphfusedmax")
     np.savez("other.npz", X)
     assert "not a sparse matrix" in misuse(capsys, "--edges", "other.npz", op="graphfusedmax")
