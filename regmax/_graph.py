@@ -148,8 +148,10 @@ def grid_edges(h: int, w: int) -> Array:
 
     Parameters
     ----------
-    h, w : int
-        Height and width, at least 1.
+    h : int
+        Height, at least 1.
+    w : int
+        Width, at least 1.
 
     Returns
     -------
