@@ -131,9 +131,9 @@ class GenericRegularizer(Regularizer):
     def _problems(self, p: Spread, live: Array, *arrays: Array) -> Iterator[tuple[int, Hooks, tuple[Array, ...]]]:
         """(row, hooks, live entries of each array) of every row that has an answer."""
         valid = live.any(axis=1) & np.logical_and.reduce([(a < np.inf).all(axis=1) for a in arrays])
-        for r in np.flatnonzero(valid):
+        for r in np.flatnonzero(valid).tolist():
             taken = tuple(np.ascontiguousarray(a[r][live[r]], np.float64) for a in arrays)
-            yield int(r), Hooks(self._of_row(p, r), live[r]), taken
+            yield r, Hooks(self._of_row(p, r), live[r]), taken
 
     @np.errstate(all="ignore")
     def _solve(self, x: Array, p: Spread, out: Array) -> None:

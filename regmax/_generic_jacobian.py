@@ -64,7 +64,7 @@ def _hessian(hooks: Hooks, y: Array, support: Array) -> Array:
     places = np.flatnonzero(support)
     raised = np.maximum(y, LEAST)
     if hooks.operator._writes("smooth_hessian"):
-        columns = [hooks.product(raised, np.eye(1, y.size, j)[0]) for j in places]
+        columns = [hooks.product(raised, np.eye(1, y.size, j)[0]) for j in places.tolist()]
     else:
         columns = [column(hooks.gradient, raised, j) for j in places]
     found = np.array(columns).T[places]

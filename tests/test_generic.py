@@ -25,7 +25,6 @@ from .own_regularizers import (
     Fused,
     FusedForm,
     PNorm,
-    Pulled,
     Quadratic,
     positive,
 )
@@ -95,7 +94,7 @@ def test_gap_and_domain(kind, n):
             assert np.max(found.gap / scale_of(operator, x, y)) <= kind.tolerance, family
 
 
-@pytest.mark.parametrize("kind", [kind for kind in OWN if kind is not Pulled], ids=lambda kind: kind.name)
+@every_kind
 def test_verified(kind):
     report = verify(kind, sizes=(2, 5), rows=2)
     assert report.passed, str(report)
