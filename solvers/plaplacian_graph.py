@@ -15,7 +15,7 @@ import scipy.sparse.linalg
 
 from . import elimination, graph_tv
 from .plaplacian import bounded_rows, free_rows, jacobian_rows, on_rows, split
-from .plaplacian_path import BOUND, CAP, POLISH, SETTLED, SHRINK, STOP, STRAY, rigid_strength
+from .plaplacian_path import BOUND, CAP, POLISH, SETTLED, SHRINK, STILL, STOP, STRAY, rigid_strength
 from .rows import enter, floor_of, limits, room, scale
 
 __all__ = [
@@ -237,6 +237,8 @@ def _polished(z, net, p, kappa, y, u, s, tau):
         dy -= step * unit
         y, u, tau = y + dy, u + relation.flow(dy), tau + step
         u = _clipped(u, net.c) if p < 2 else u
+        if np.abs(dy).max() <= STILL:
+            break
     stays = y.min() > -STRAY and y.max() <= 1.0
     return np.maximum(y, 0.0) if stays else start
 
@@ -276,6 +278,8 @@ def solve_free(z, net, p, resolution):
         if not np.abs(dy).max() <= SETTLED**0.5:
             break
         y, u = y + dy, _clipped(u + relation.flow(dy), net.c)
+        if np.abs(dy).max() <= STILL:
+            break
     return mean + width * net.united(y), moved, steps + (POLISH if 1 < p < 2 else 0)
 
 

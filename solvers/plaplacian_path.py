@@ -24,6 +24,7 @@ __all__ = [
     "POLISH",
     "SETTLED",
     "SHRINK",
+    "STILL",
     "STOP",
     "STRAY",
     "TINY",
@@ -46,9 +47,10 @@ SHRINK = 0.03  # of eps, per step
 SETTLED = 1e-12
 STRAY = 1e-11  # an entry or a balance below this is rounding
 NOTHING = 1e-13  # a weight below this is none
-ROUNDS = 6
+ROUNDS = 20
 BOUND = 3.0  # on the second-order correction, in units of the mean of y s: without it steps may go to and fro
-POLISH = 3
+POLISH = 8  # Newton steps on one support, fewer where one moves nothing
+STILL = 1e-16
 CLOSE = 0.995  # of the way to the boundary
 ASTRAY = 1e-7  # a last step above this led away
 _STIFFEST = 1e13  # K of an edge of a graph: with more, the rounding of dy would show in the flows
@@ -317,12 +319,12 @@ def _follow(net, p, kappa, nodes, edges, shares):
 
 @kernel
 def _polish(net, p, kappa, tau, nodes, edges, shares):
-    """A few steps of Newton's method, nodes of D = PINNED held at 0; how well the others balance. Leaves r balanced."""
+    """Newton's method, nodes of D = PINNED held at 0: (how well the others balance, steps). Leaves r balanced."""
     z, y, D, r, dy, ones, unit = nodes[0], nodes[1], nodes[3], nodes[4], nodes[5], nodes[6], nodes[7]
     c, u, a, b, g, jump, du = edges[0], edges[1], edges[2], edges[3], edges[4], edges[5], edges[6]
     unit_flow, none = edges[7], edges[9]
-    n = y.size
-    for _ in range(POLISH):
+    n, steps, moved = y.size, 0, 1.0
+    while steps < POLISH and moved > STILL:
         _balance(net, z, y, u, kappa, tau, r)
         _differences(net, y, jump)
         _sharp_relations(jump, u, c, p, a, b, g)
@@ -342,12 +344,13 @@ def _polish(net, p, kappa, tau, nodes, edges, shares):
         _add(u, 1.0, du)
         if p < 2:
             _clip(u, c)
+        steps, moved = steps + 1, _most(dy)
     _balance(net, z, y, u, kappa, tau, r)
     _differences(net, y, jump)
     off = 0.0
     for i in range(n):
         off = max(off, abs(r[i]) if D[i] < PINNED else 0.0)
-    return off + _slack(jump, u, c, p)
+    return off + _slack(jump, u, c, p), steps
 
 
 @kernel
@@ -372,18 +375,20 @@ def _finish(net, p, kappa, tau, nodes, edges, shares):
     for i in range(n):
         D[i] = kappa if y[i] > s[i] else PINNED
     start[:], flow[:] = y, u
-    for again in range(ROUNDS):
+    steps = 0
+    for _ in range(ROUNDS):
         u[:] = flow
         for i in range(n):
             y[i] = start[i] if D[i] < PINNED else 0.0
-        off = _polish(net, p, kappa, tau, nodes, edges, shares)
+        off, more = _polish(net, p, kappa, tau, nodes, edges, shares)
+        steps += more
         if not _moved_support(y, r, D, kappa) and off <= SETTLED:
             for i in range(n):
                 y[i] = max(y[i], 0.0) if D[i] < PINNED else 0.0
-            return POLISH * (again + 1)
+            return steps
     for i in range(n):
         y[i] = start[i] if start[i] > min(s[i], NOTHING) else 0.0
-    return POLISH * ROUNDS
+    return steps
 
 
 @kernel
@@ -426,13 +431,15 @@ def free(net, p, nodes, edges, shares):
     if p >= 2:
         return moved, steps
     start[:] = y
-    for _ in range(POLISH):
+    more, moved = 0, 1.0
+    while more < POLISH and moved > STILL:
         _differences(net, y, jump)
         _sharp_relations(jump, u, c, p, a, b, g)
         moved = _newton(net, nodes, edges, shares, p)
+        more += 1
     if not moved <= ASTRAY:
         y[:] = start
-    return moved, steps + POLISH
+    return moved, steps + more
 
 
 @kernel
