@@ -42,6 +42,7 @@ __all__ = [
 #: Steps before a row is given up.
 CAP = 100
 STOP = 2e-14
+_FINE = 1e-22  # the same for p < 2, where flows at weights that small count
 TINY = 2.3e-308
 SHRINK = 0.03  # of eps, per step
 SETTLED = 1e-12
@@ -245,7 +246,7 @@ def _to_total(wanted, unit, unit_flow, dy, du):
 @kernel
 def _last_eps(c, n, p):
     """Where eps changes the energy by no more than rounding does."""
-    return (STOP / (1.0 + n * _most(c))) ** (1.0 / p)
+    return (_FINE / (1.0 + n * _most(c))) ** (1.0 / p)
 
 
 @kernel
@@ -275,7 +276,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
         complementary, missing = 0.0, 1.0 - total(y)
         for i in range(n):
             complementary += y[i] * s[i]
-        near = complementary <= STOP and abs(missing) <= STOP and (p >= 2 or eps <= last)
+        near = complementary <= (STOP if p >= 2 else _FINE) and abs(missing) <= STOP and (p >= 2 or eps <= last)
         if near and _residual(r, s) <= STOP * (1.0 + _most(u)):
             left = complementary + _slack(jump, u, c, p)
             if left <= 2.0 * STOP:
