@@ -15,13 +15,21 @@ import numpy as np
 
 from ._jit import kernel
 from .bipartite import bound, caps_of, conjugate_gradients, empty_like_caps, put_bound, transposed
-from .rounds import ENOUGH, MOST_STEPS, largest, settle, threshold
+from .rounds import ENOUGH, INNER, MOST_STEPS, STEPS, largest, settle, threshold
 from .rows import extent, floor_of, kth_largest
 
-__all__ = ["REPORT", "transport", "transport_jacobian"]
+__all__ = ["REPORT", "RESIDUAL", "STEPS", "transport", "transport_jacobian"]
 
-#: What a solver reports of each matrix.
-REPORT = ("steps", "residual", "inner steps", "lists", "listed", "stages")
+#: Where the solver reports what of each matrix.
+RESIDUAL, LISTS, LISTED, STAGES = 1, 3, 4, 5
+REPORT = {
+    "steps": STEPS,
+    "residual": RESIDUAL,
+    "inner steps": INNER,
+    "lists": LISTS,
+    "listed": LISTED,
+    "stages": STAGES,
+}
 
 # Stages: the first gamma against the spread of a row, the factor to the next, and the residual that ends one early.
 _FIRST, _FACTOR, _ROUGH = 1 / 6, 0.25, 0.03
@@ -134,7 +142,7 @@ def _stages(x, inverse, top, gamma, r, c, cap, u, v, warm, report):
         least = max(gamma, _LEAST * (largest(u) + largest(v)))
         g = max(g, least)
         target, margin = tight if g == least else _ROUGH, g
-        report[5] += 1
+        report[STAGES] += 1
         for _ in range(_MOST_LISTS):
             lines = _listed(x, inverse, top, u, v, margin, cap, lines)
             if columns[1].size < lines[1].size:
@@ -142,19 +150,19 @@ def _stages(x, inverse, top, gamma, r, c, cap, u, v, warm, report):
             transposed(lines, columns)
             a[:] = 0.0
             b[:] = 0.0
-            report[1], wider = settle(lines, columns, g, r, c, a, b, margin, target, report)
-            report[3] += 1
-            report[4] = max(report[4], lines[0][-1])
+            report[RESIDUAL], wider = settle(lines, columns, g, r, c, a, b, margin, target, report)
+            report[LISTS] += 1
+            report[LISTED] = max(report[LISTED], lines[0][-1])
             # What the potentials moved by is lost to rounding; counted from where they are now, it is not.
-            near = report[1] <= ENOUGH and largest(a) + largest(b) <= g
-            if (wider == 1.0 and (report[1] <= target or near)) or report[0] >= MOST_STEPS:
+            near = report[RESIDUAL] <= ENOUGH and largest(a) + largest(b) <= g
+            if (wider == 1.0 and (report[RESIDUAL] <= target or near)) or report[STEPS] >= MOST_STEPS:
                 break
             for i in range(u.size):
                 u[i] += a[i]
             for j in range(v.size):
                 v[j] += b[j]
             margin *= max(wider, 2.0)
-        if g == least or report[0] >= MOST_STEPS:
+        if g == least or report[STEPS] >= MOST_STEPS:
             return lines, a, b, g
         for i in range(u.size):
             u[i] += a[i]

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regmax._parameters import COUNT, POSITIVE, Parameter, choice, parameter, shape_parameter
+from regmax._parameters import COUNT, POSITIVE, Parameter, choice, parameter, sample_sides, shape_parameter
 from regmax._regularizer import Regularizer, Spread
 from regmax._rows import Rows
 from regmax._transport import (
@@ -15,7 +15,6 @@ from regmax._transport import (
     TransportPolytope,
     deliver,
     even_sums,
-    folds,
     product_call,
     require_regular,
     solution,
@@ -144,7 +143,8 @@ class Kregularmax(Regularizer):
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:
-        wide, tall = folds(n)
+        height, width = sample_sides(n)
+        wide, tall = (height, width), (width, height)
         several = (min(2, wide[1]), (wide[1] + 1) // 2)
         return (
             cls(1, shape=wide),
