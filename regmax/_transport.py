@@ -46,7 +46,8 @@ class Solution(NamedTuple):
     """Weights with their potentials: ``weights = clip((scores - rows - columns) / gamma, 0, upper)``.
 
     ``rows`` and ``columns`` lack the other axis of the matrix and start another call near this one; ``iterations`` are
-    Newton steps, ``residual`` what a sum misses at most, in units of the largest.
+    Newton steps, ``residual`` what a sum misses at most, in units of the largest, or the part of the largest score by
+    which gamma had to be raised, if that is more.
 
     Notes
     -----
@@ -95,6 +96,12 @@ class RowPolytope(Simplex):
             best = CappedSimplex(upper, total).support(self._lines(c), self._lines(live))
         return best.reshape(self.rows.shape).sum(axis=1)
 
+    def without_offsets(self, c: Array) -> Array:
+        """Less the maximum of each row, which changes no difference between matrices of the set."""
+        lines = self._lines(c)
+        top = lines.max(axis=1, keepdims=True)
+        return (lines - np.where(np.isfinite(top), top, 0.0)).reshape(c.shape)
+
     def sample(self, rng: np.random.Generator, live: Array) -> Array:
         upper = self._lines(np.broadcast_to(self.upper, live.shape))
         found = CappedSimplex(upper, self.rows.reshape(-1)).sample(rng, self._lines(live))
@@ -139,6 +146,12 @@ class TransportPolytope(RowPolytope):
         price = outputs[1] * unit
         matrix = c.reshape(len(c), self._height, -1) - price[:, None, :]
         return super().support(matrix.reshape(c.shape), live) + np.sum(self.columns * price, axis=1)
+
+    def without_offsets(self, c: Array) -> Array:
+        """Less the maximum of each row, and then of each column."""
+        whole = super().without_offsets(c).reshape(len(c), self._height, -1)
+        top = whole.max(axis=1, keepdims=True)
+        return (whole - np.where(np.isfinite(top), top, 0.0)).reshape(c.shape)
 
     def sample(self, rng: np.random.Generator, live: Array) -> Array:
         """The point nearest to random scores, half of them far away."""

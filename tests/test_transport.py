@@ -277,6 +277,61 @@ def test_warm_starts(operator):
     np.testing.assert_array_equal(several.weights[0], cold.weights)
 
 
+@pytest.mark.parametrize("start", ["apart", "long", "absurd", "zero"])
+def test_any_start_ends_at_the_solution(start):
+    x = scores(30, 30)
+    operator = regmax.Kregularmax(2, 0.1)
+    cold = operator.solve(x)
+    rows, columns = {
+        "apart": (cold.rows + 1e12, cold.columns - 1e12),
+        "long": (cold.rows * 1e9, cold.columns),
+        "absurd": (np.full(30, 1e300), np.full(30, -1e308)),
+        "zero": (np.zeros(30), np.zeros(30)),
+    }[start]
+    found = operator.solve(x, start=(rows, columns))
+    assert found.residual <= 1e-14
+    np.testing.assert_allclose(found.weights, cold.weights, atol=1e-13)
+
+
+def test_offsets_of_rows_and_columns_cost_no_digits():
+    """All numbers are dyadic, so that offsets change nothing but the potentials."""
+    x = np.random.default_rng(1).integers(-64, 65, size=(12, 12)) / 64
+    far = 2.0**30 * np.arange(12)
+    for moved in (x + far, x + far[:, None], x + far + far[:, None]):
+        for operator in (regmax.Kregularmax(2, 0.25), prox.KRegular(2)):
+            best = operator(x)
+            found = operator.solve(moved)
+            np.testing.assert_allclose(found.weights, best, atol=1e-14)
+            np.testing.assert_allclose(operator.solve(moved, start=found).weights, best, atol=1e-14)
+            assert operator.certify(moved, best).gap <= 1e-13
+            for part in (1e-3, 1e-6):
+                y = best + part * (operator(-x) - best)
+                error = np.linalg.norm(y - best)
+                assert error <= operator.certify(moved, y).error_bound <= 1e4 * error
+
+
+def test_gamma_that_had_to_be_raised_is_reported():
+    x = scores(8, 8)
+    assert regmax.Kregularmax(2, 0.1).solve(x).residual <= 1e-15
+    assert 1e-15 < regmax.Kregularmax(2, 1e-30).solve(x).residual <= 1e-10
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.1])
+def test_entries_at_their_bounds_are_there_exactly(gamma):
+    for seed in range(300):
+        x = np.round(scores(6, 6, seed=seed), 1)
+        for k in (1, 2, 3):
+            y = regmax.kregularmax(x, k, gamma=gamma)
+            assert np.all((y == 0) | (y > 1e-9))
+            assert np.all((y == 1 / k) | (y < 1 / k - 1e-9))
+
+
+def test_tiny_totals():
+    tiny = np.full(4, 1e-310)
+    np.testing.assert_allclose(prox.transport(1e-310 * np.ones((4, 4)), tiny, tiny), 2.5e-311, rtol=1e-11)
+    np.testing.assert_allclose(prox.transport(np.eye(4), tiny, tiny), 1e-310 * np.eye(4), rtol=1e-11)
+
+
 def test_certificate_bounds_the_distance_of_any_point():
     x = scores(12, 12, 3.0)
     operator = regmax.Kregularmax(3)

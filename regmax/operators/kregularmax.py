@@ -111,6 +111,9 @@ class Kregularmax(Regularizer):
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
         return y
 
+    def _gap(self, scores: NDArray[Any], y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
+        return super()._gap(self._domain(p).without_offsets(np.where(live, scores, -np.inf)), y, live, p)
+
     def _domain(self, p: Spread) -> RowPolytope:
         if self.reading == "row":
             return RowPolytope(p["rows"], p["upper"])
