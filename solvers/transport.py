@@ -4,9 +4,10 @@ The dual has potentials u, v with ``P = clip((X - u 1' - 1 v') / gamma, 0, cap)`
 function, whose Hessian is the Laplacian of the graph of free entries; ``rounds`` finds its minimum.
 
 Alone they stall where scores are large against gamma, so gamma comes down in stages. Only entries that may leave 0
-within a stage are listed; potentials count from those at which the list was made, so P has digits even where scores
-have none to spare. Source: Li, Sun & Toh, "On the efficient computation of a projector onto the Birkhoff polytope",
-2020.
+within a stage are listed; potentials count from the largest entries of rows and columns, and then from those at which
+the list was made, so P has digits even where scores have none to spare.
+
+Source: Li, Sun & Toh, "On the efficient computation of a projector onto the Birkhoff polytope", 2020.
 """
 
 import math

@@ -129,11 +129,12 @@ class Kregularmax(Regularizer):
         x: ArrayLike,
         axis: Any = -1,
         where: ArrayLike | None = None,
-        start: tuple[ArrayLike, ArrayLike] | None = None,
+        start: Solution | tuple[ArrayLike, ArrayLike] | None = None,
     ) -> Solution:
-        """The weights with their potentials, from those of ``start = (rows, columns)`` where it is given.
+        """The weights with their potentials, from those of ``start`` where it is given.
 
-        Near a solution that takes a few Newton steps. Everything in float64; only for the reading "both".
+        That is ``(rows, columns)`` or another solution; near one it takes a few Newton steps, and one that is far from
+        any is not used. Everything in float64; only for the reading "both".
         """
         if self.reading != "both":
             raise ValueError(f"{self.name}: solve needs the reading 'both', got {self.reading!r}")

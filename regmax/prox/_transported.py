@@ -55,9 +55,9 @@ class Transported(Proximal):
         x: ArrayLike,
         axis: Any = -1,
         where: ArrayLike | None = None,
-        start: tuple[ArrayLike, ArrayLike] | None = None,
+        start: Solution | tuple[ArrayLike, ArrayLike] | None = None,
     ) -> Solution:
-        """The point with its potentials, from those of ``start = (rows, columns)`` where it is given; in float64."""
+        """The point with its potentials, from those of ``start``, (rows, columns) or a solution; in float64."""
         batch = self._batch(x, axis, where)
         p = self._spread(batch)
         self._prepare(batch, p)
