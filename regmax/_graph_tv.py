@@ -21,7 +21,6 @@ __all__ = [
     "flows",
     "largest_throughput",
     "outflow",
-    "sample_sides",
     "sides",
     "variation",
     "variation_expression",
@@ -113,9 +112,3 @@ def variation_expression(operator: Any, y: Any, live: Array) -> Any:
         return 0.0
     tail, head = _ends(p)
     return single(operator, "lam") * (link_weights(p, live[None])[0] @ cvxpy.abs(y[tail] - y[head]))
-
-
-def sample_sides(n: int) -> tuple[int, int]:
-    """Height and width of n entries, as near to a square as there is."""
-    height = max(h for h in range(1, n + 1) if n % h == 0 and h * h <= n)
-    return height, n // height

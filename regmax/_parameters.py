@@ -22,6 +22,7 @@ __all__ = [
     "check",
     "choice",
     "parameter",
+    "sample_sides",
     "shape_parameter",
     "spread",
     "structure",
@@ -96,6 +97,12 @@ def _checked_shape(owner: str, name: str, value: Any) -> tuple[int, int] | None:
     if (sides < 1).any():
         raise ValueError(f"{owner}: {name} must be two integers >= 1, got {value!r}")
     return int(sides[0]), int(sides[1])
+
+
+def sample_sides(n: int) -> tuple[int, int]:
+    """Height and width of n entries, as near to a square as there is."""
+    height = max(h for h in range(1, n + 1) if n % h == 0 and h * h <= n)
+    return height, n // height
 
 
 def choice(default: str, *words: str) -> Any:

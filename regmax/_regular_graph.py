@@ -9,13 +9,15 @@ from regmax.solvers import flow
 from regmax.solvers import transport as solver
 from regmax.solvers._threads import run
 
+from ._parameters import check, spread
 from ._rows import Rows, as_rows
 from ._transport import even_sums, require_regular, solver_call
+from .operators import Kregularmax
 
 __all__ = ["Degrees", "degree_histogram", "k_regular_graph"]
 
 Array = NDArray[Any]
-# Parts of the largest score: the strength of the regularizer that finds potentials, and what it may leave open.
+# For scores of size 1: the strength of the regularizer that finds potentials, and what it may leave open.
 _STRENGTH, _NEAR = 2.0**-41, 2.0**-39
 
 
@@ -32,12 +34,14 @@ def _column_degrees(k: Array, rows: Array, columns: Array) -> Array:
 
 
 def _counts(k: Any, batch: Rows) -> Array:
-    array = np.asarray(k)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"k_regular_graph: k must be an integer, got {k!r}")
-    if (array < 1).any():
-        raise ValueError(f"k_regular_graph: k must be >= 1, got {array.min()}")
-    return np.broadcast_to(array, batch.batch_shape).reshape(-1).astype(np.int64)
+    field = Kregularmax.__dataclass_fields__["k"]
+    return spread("k_regular_graph", field, check("k_regular_graph", field, k), batch)
+
+
+def _scaled(scores: Array, live: Array) -> Array:
+    """Scores times a power of two per matrix, so that the largest magnitude is about 1; masked ones are -inf."""
+    _, exponent = np.frexp(np.abs(np.where(live, scores, 0.0)).max(axis=1, initial=0.0))
+    return np.where(live, np.ldexp(scores, -exponent[:, None]), -np.inf)
 
 
 def k_regular_graph(
@@ -75,26 +79,25 @@ def k_regular_graph(
     """
     batch = as_rows("k_regular_graph", x, axis, where, pair=True)
     live = batch.live
-    scores = np.where(live, batch.data.astype(np.float64, copy=False), -np.inf)
+    scores = batch.data.astype(np.float64, copy=False)
     if not np.all(scores < np.inf):
         raise ValueError("k_regular_graph: x must not hold NaN or +inf")
     counts = _counts(k, batch)
     rows, columns = even_sums(batch)
-    require_regular("k_regular_graph", counts, batch, rows, columns)
+    require_regular("k_regular_graph", counts, batch, rows, columns, total=counts)
     degrees = _column_degrees(counts, rows, columns)
-    size = np.abs(np.where(live, scores, 0.0)).max(axis=1)
-    size = np.where(size > 0, size, 1.0)
+    scores = _scaled(scores, live)
     sums = {
         "rows": rows * counts[:, None],
         "columns": degrees.astype(np.float64),
         "upper": np.ones((1, 1)),
-        "gamma": _STRENGTH * size,
+        "gamma": np.full(len(scores), _STRENGTH),
     }
     inputs, outputs = solver_call(scores, sums)
     run(solver.transport, inputs, *outputs)
     found = np.zeros(scores.shape, bool)
     lines = np.where(rows > 0, counts[:, None], 0)
-    run(flow.heaviest_graph, (scores, live, *outputs[:2], _NEAR * size, lines, degrees), found)
+    run(flow.heaviest_graph, (scores, live, *outputs[:2], np.full(len(scores), _NEAR), lines, degrees), found)
     return np.ascontiguousarray(batch.from_last(found))
 
 
@@ -139,7 +142,7 @@ def degree_histogram(y: ArrayLike, *, axis: tuple[int, int] = (-2, -1)) -> Degre
     used = (batch.data != 0).reshape(-1, *batch.item_shape)
     found = []
     for side in (2, 1):
-        degrees = np.count_nonzero(used, axis=side)
-        whole = np.stack([np.bincount(one, minlength=used.shape[side] + 1) for one in degrees])
-        found.append(whole.reshape(*batch.batch_shape, -1))
+        degrees, bins = np.count_nonzero(used, axis=side), used.shape[side] + 1
+        places = degrees + bins * np.arange(len(used))[:, None]
+        found.append(np.bincount(places.reshape(-1), minlength=bins * len(used)).reshape(*batch.batch_shape, bins))
     return Degrees(*found)

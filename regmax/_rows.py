@@ -8,14 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from regmax.solvers.rows import FLOOR
 
-__all__ = ["Rows", "as_rows", "like_rows", "normalised_axis", "spacing"]
+__all__ = ["Rows", "as_array", "as_rows", "like_rows", "normalised_axis", "spacing"]
 
 # Kernels count entries of a segment in the dtype of the row, and float32 has no integers beyond this.
 _LONGEST_FLOAT32 = 2**24
 _BFLOAT16_FLOOR = np.float32(-1.6947657e38)
 
 
-def _as_array(owner: str, name: str, value: ArrayLike) -> NDArray[Any]:
+def as_array(owner: str, name: str, value: ArrayLike) -> NDArray[Any]:
     """``value`` as a real array, or one sentence about why not."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{owner}: {name} must be a plain array, got a masked array; pass where=~{name}.mask instead")
@@ -149,7 +149,7 @@ def as_rows(
     pair: bool = False,
 ) -> Rows:
     """Scores, their axis (with ``pair`` perhaps two) and mask as :class:`Rows`; raises one sentence of ``owner``."""
-    array = _as_array(owner, name, x)
+    array = as_array(owner, name, x)
     axes = _normalised_axes(owner, axis, array.ndim, name, pair=pair)
     shape = array.shape
     n = math.prod(shape[one] for one in axes)
@@ -168,7 +168,7 @@ def as_rows(
 
 def like_rows(owner: str, value: ArrayLike, batch: Rows, name: str, dtype: Any = None) -> NDArray[Any]:
     """Another array of the shape of ``batch`` as rows of the same axes."""
-    array = _as_array(owner, name, value)
+    array = as_array(owner, name, value)
     if array.shape != batch.shape:
         raise ValueError(f"{owner}: {name} must have the shape {batch.shape}, got {array.shape}")
     return batch.to_rows(array, np.dtype(dtype or batch.data.dtype))

@@ -18,7 +18,7 @@ from regmax.solvers.rows import FLOOR
 from ._convergence import warn_unless_converged
 from ._domain import CappedSimplex, Simplex
 from ._parametrised import Spread
-from ._rows import Rows
+from ._rows import Rows, as_array
 
 __all__ = [
     "RowPolytope",
@@ -26,7 +26,6 @@ __all__ = [
     "TransportPolytope",
     "deliver",
     "even_sums",
-    "folds",
     "matched",
     "product_call",
     "require_regular",
@@ -47,7 +46,8 @@ class Solution(NamedTuple):
     """Weights with their potentials: ``weights = clip((scores - rows - columns) / gamma, 0, upper)``.
 
     ``rows`` and ``columns`` lack the other axis of the matrix and start another call near this one; ``iterations`` are
-    Newton steps, ``residual`` what a sum misses at most, in units of the largest.
+    Newton steps, ``residual`` what a sum misses at most, in units of the largest, or the part of the largest score by
+    which gamma had to be raised, if that is more.
 
     Notes
     -----
@@ -96,6 +96,12 @@ class RowPolytope(Simplex):
             best = CappedSimplex(upper, total).support(self._lines(c), self._lines(live))
         return best.reshape(self.rows.shape).sum(axis=1)
 
+    def without_offsets(self, c: Array) -> Array:
+        """Less the maximum of each row, which changes no difference between matrices of the set."""
+        lines = self._lines(c)
+        top = lines.max(axis=1, keepdims=True)
+        return (lines - np.where(np.isfinite(top), top, 0.0)).reshape(c.shape)
+
     def sample(self, rng: np.random.Generator, live: Array) -> Array:
         upper = self._lines(np.broadcast_to(self.upper, live.shape))
         found = CappedSimplex(upper, self.rows.reshape(-1)).sample(rng, self._lines(live))
@@ -140,6 +146,12 @@ class TransportPolytope(RowPolytope):
         price = outputs[1] * unit
         matrix = c.reshape(len(c), self._height, -1) - price[:, None, :]
         return super().support(matrix.reshape(c.shape), live) + np.sum(self.columns * price, axis=1)
+
+    def without_offsets(self, c: Array) -> Array:
+        """Less the maximum of each row, and then of each column."""
+        whole = super().without_offsets(c).reshape(len(c), self._height, -1)
+        top = whole.max(axis=1, keepdims=True)
+        return (whole - np.where(np.isfinite(top), top, 0.0)).reshape(c.shape)
 
     def sample(self, rng: np.random.Generator, live: Array) -> Array:
         """The point nearest to random scores, half of them far away."""
@@ -189,8 +201,13 @@ def matched(owner: str, batch: Rows, rows: Array, columns: Array) -> tuple[Array
     return rows, columns * np.where(found > 0, mass / np.where(found > 0, found, 1.0), 1.0)[:, None]
 
 
-def require_regular(owner: str, k: Array, batch: Rows, rows: Array, columns: Array, *, free: bool = False) -> None:
-    """Raise where a matrix has fewer columns than k, or its mask leaves no weights; ``free`` columns have no sums."""
+def require_regular(
+    owner: str, k: Array, batch: Rows, rows: Array, columns: Array, *, free: bool = False, total: Any = 1.0
+) -> None:
+    """Raise where a matrix has fewer columns than k, or its mask leaves no weights.
+
+    ``free`` columns have no sums; the sentence speaks of rows that sum to ``total``.
+    """
     available = np.count_nonzero(columns, axis=1)
     wrong = (k > available) & (available > 0)
     if wrong.any():
@@ -204,7 +221,7 @@ def require_regular(owner: str, k: Array, batch: Rows, rows: Array, columns: Arr
     # Times k and the number of columns all sums and bounds are integers, and sums of them exact.
     unit = (k * np.maximum(available, 1)).astype(np.float64)[:, None]
     sums = np.broadcast_to(np.sum(unit * rows, axis=1, keepdims=True), columns.shape) if free else unit * columns
-    require_served(owner, batch, unit * rows, np.rint(sums), np.rint(unit / k[:, None]), 1.0 / unit[:, 0])
+    require_served(owner, batch, unit * rows, np.rint(sums), np.rint(unit / k[:, None]), total / unit[:, 0])
 
 
 def _which(row: int, count: int) -> str:
@@ -228,9 +245,11 @@ def require_served(owner: str, batch: Rows, rows: Array, columns: Array, upper: 
     most = columns[k, best].sum() + room[:, ~best].sum()
     scale = np.broadcast_to(unit, len(rows))[k]
     shown = ", ".join(map(str, chosen[:8])) + (", ..." if len(chosen) > 8 else "")
+    need, room = (f"{scale * amount:g}" for amount in (rows[k, chosen].sum(), most))
+    subject, verb, pronoun = ("rows", "they need", "them") if len(chosen) > 1 else ("row", "it needs", "it")
     raise ValueError(
-        f"{owner}: rows {shown}{_which(k, len(found))} cannot be served, they need "
-        f"{scale * rows[k, chosen].sum():g} in all and the columns open to them take at most {scale * most:g}"
+        f"{owner}: {subject} {shown}{_which(k, len(found))} cannot be served, {verb} {need} in all "
+        f"and the columns open to {pronoun} take at most {room}"
     )
 
 
@@ -263,7 +282,8 @@ def solver_call(
 def deliver(owner: str, outputs: tuple[Array, ...], out: Array) -> None:
     """Write the matrices that were solved for to ``out``, and warn of those that were not."""
     report, weights = outputs[-2:]
-    warn_unless_converged(owner, report[:, 1], _TOLERANCE, f"{int(report[:, 0].max(initial=0))} Newton steps")
+    steps = int(report[:, solver.STEPS].max(initial=0))
+    warn_unless_converged(owner, report[:, solver.RESIDUAL], _TOLERANCE, f"{steps} Newton steps")
     if weights is not out:
         out[...] = weights
 
@@ -273,8 +293,8 @@ def solution(owner: str, outputs: tuple[Array, ...], batch: Rows) -> Solution:
     rows, columns, report, weights = outputs
     deliver(owner, outputs, weights)
     potentials = (a.reshape(*batch.batch_shape, -1) for a in (rows, columns))
-    scalars = (report[:, i].reshape(batch.batch_shape)[()] for i in (0, 1))
-    return Solution(batch.like(weights).restore(weights), *potentials, *scalars)
+    steps, residual = (report[:, i].reshape(batch.batch_shape)[()] for i in (solver.STEPS, solver.RESIDUAL))
+    return Solution(batch.like(weights).restore(weights), *potentials, steps.astype(np.int64), residual)
 
 
 def product_call(y: Array, v: Array, p: Spread) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -285,24 +305,26 @@ def product_call(y: Array, v: Array, p: Spread) -> tuple[tuple[Array, ...], tupl
     return (_wide(y), _wide(v), upper), (*parts, np.empty(y.shape))
 
 
-def folds(n: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The two shapes, one the other turned, that fold n entries most evenly."""
-    height = next(h for h in range(int(np.sqrt(n)), 0, -1) if n % h == 0)
-    return (height, n // height), (n // height, height)
-
-
 def started(owner: str, start: Any, batch: Rows) -> tuple[Array, Array] | None:
     """Potentials to start from, one per row and column of each matrix, as the solver takes them."""
     if start is None:
         return None
-    found = []
-    for name, one, length in zip(("rows", "columns"), start, batch.item_shape, strict=True):
-        array = np.asarray(one, np.float64)
-        if array.shape != (*batch.batch_shape, length):
-            raise ValueError(
-                f"{owner}: start must hold {name} of shape {(*batch.batch_shape, length)}, got {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(f"{owner}: start must be finite")
-        found.append(array.reshape(-1, length))
-    return found[0], found[1]
+    parts = (start.rows, start.columns) if isinstance(start, Solution) else start
+    if not isinstance(parts, tuple | list):
+        raise TypeError(f"{owner}: start must be a Solution or potentials (rows, columns), got {start!r}")
+    if len(parts) != 2:
+        raise ValueError(f"{owner}: start must hold two parts (rows, columns), got {len(parts)}")
+    rows, columns = (
+        _potentials(owner, name, one, (*batch.batch_shape, length))
+        for name, one, length in zip(("rows", "columns"), parts, batch.item_shape, strict=True)
+    )
+    return rows, columns
+
+
+def _potentials(owner: str, name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    array = as_array(owner, f"start {name}", value)
+    if array.shape != shape:
+        raise ValueError(f"{owner}: start must hold {name} of shape {shape}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{owner}: start must hold finite {name}, got {array[~np.isfinite(array)][0]}")
+    return array.astype(np.float64).reshape(-1, shape[-1])

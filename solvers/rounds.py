@@ -11,8 +11,10 @@ import numpy as np
 from ._jit import kernel
 from .bipartite import balanced, bound, caps_of, components, conjugate_gradients
 
-__all__ = ["ENOUGH", "MOST_STEPS", "largest", "reach", "settle", "threshold"]
+__all__ = ["ENOUGH", "INNER", "MOST_STEPS", "STEPS", "largest", "reach", "settle", "threshold"]
 
+#: Where a report counts Newton steps and those of conjugate gradients.
+STEPS, INNER = 0, 2
 #: Sums are met to rounding; where what they miss does not fall any more, this will do.
 ENOUGH = 1e-12
 MOST_STEPS = 10_000
@@ -254,7 +256,7 @@ def settle(lines, columns, g, r, c, u, v, margin, target, report):
         residual = _assess(lines, g, u, v, r, c, line, column, first, place, degree)
         stale = 0 if residual < 0.5 * best else stale + 1
         best = min(best, residual)
-        spent = stale >= (3 if residual <= ENOUGH else _PATIENCE) or report[0] >= MOST_STEPS
+        spent = stale >= (3 if residual <= ENOUGH else _PATIENCE) or report[STEPS] >= MOST_STEPS
         if not residual > target or spent or reach(u, v) > margin:
             return residual, 1.0 if reach(u, v) <= margin else 2.0
         count = components(first, place, label, start, member)
@@ -265,7 +267,7 @@ def settle(lines, columns, g, r, c, u, v, margin, target, report):
             count = components(first, place, label, start, member)
         balanced(count, start, member, line, column)
         tolerance = min(1e-2, 0.1 * residual)
-        report[2] += conjugate_gradients(first, place, degree, line, column, tolerance, nodes, a, b, inner)
+        report[INNER] += conjugate_gradients(first, place, degree, line, column, tolerance, nodes, a, b, inner)
         for i in range(height):
             a[i] *= g
         for j in range(width):
@@ -275,4 +277,4 @@ def settle(lines, columns, g, r, c, u, v, margin, target, report):
             u[i] += t * a[i]
         for j in range(width):
             v[j] += t * b[j]
-        report[0] += 1
+        report[STEPS] += 1

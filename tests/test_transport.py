@@ -109,6 +109,20 @@ def test_k_regular_graph_for_one_is_an_assignment(x):
     np.testing.assert_allclose(x[graph].sum(), x[rows, columns].sum(), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.diag([1e-320, 1e-320]),
+        np.diag([5e-324, 0.0]),
+        np.array([[1e308, 0.0], [0.0, 0.0]]),
+        np.array([[1.7e308, -1.7e308], [-1.7e308, 1.7e308]]),
+    ],
+)
+def test_k_regular_graph_of_scores_of_any_size(x):
+    np.testing.assert_array_equal(regmax.k_regular_graph(x, 1), np.eye(2, dtype=bool))
+    np.testing.assert_array_equal(regmax.k_regular_graph(x, 1.0), np.eye(2, dtype=bool))
+
+
 def test_small_gamma_gives_the_graph():
     x = scores(12, 12)
     np.testing.assert_allclose(3 * regmax.kregularmax(x, 3, gamma=1e-6), regmax.k_regular_graph(x, 3), atol=1e-12)
@@ -250,7 +264,8 @@ def test_derivatives_in_sums_and_bounds():
 def test_warm_starts(operator):
     x = scores(64, 64, 3.0)
     cold = operator.solve(x)
-    again = operator.solve(x, start=(cold.rows, cold.columns))
+    again = operator.solve(x, start=cold)
+    assert isinstance(again.iterations, np.int64)
     assert again.iterations <= 2
     np.testing.assert_allclose(again.weights, cold.weights, atol=1e-12)
     near = operator.solve(x + 0.01 * scores(64, 64, seed=1), start=(cold.rows, cold.columns))
@@ -260,6 +275,61 @@ def test_warm_starts(operator):
     several = operator.solve(np.stack([x, -x]))
     assert several.rows.shape == (2, 64)
     np.testing.assert_array_equal(several.weights[0], cold.weights)
+
+
+@pytest.mark.parametrize("start", ["apart", "long", "absurd", "zero"])
+def test_any_start_ends_at_the_solution(start):
+    x = scores(30, 30)
+    operator = regmax.Kregularmax(2, 0.1)
+    cold = operator.solve(x)
+    rows, columns = {
+        "apart": (cold.rows + 1e12, cold.columns - 1e12),
+        "long": (cold.rows * 1e9, cold.columns),
+        "absurd": (np.full(30, 1e300), np.full(30, -1e308)),
+        "zero": (np.zeros(30), np.zeros(30)),
+    }[start]
+    found = operator.solve(x, start=(rows, columns))
+    assert found.residual <= 1e-14
+    np.testing.assert_allclose(found.weights, cold.weights, atol=1e-13)
+
+
+def test_offsets_of_rows_and_columns_cost_no_digits():
+    """All numbers are dyadic, so that offsets change nothing but the potentials."""
+    x = np.random.default_rng(1).integers(-64, 65, size=(12, 12)) / 64
+    far = 2.0**30 * np.arange(12)
+    for moved in (x + far, x + far[:, None], x + far + far[:, None]):
+        for operator in (regmax.Kregularmax(2, 0.25), prox.KRegular(2)):
+            best = operator(x)
+            found = operator.solve(moved)
+            np.testing.assert_allclose(found.weights, best, atol=1e-14)
+            np.testing.assert_allclose(operator.solve(moved, start=found).weights, best, atol=1e-14)
+            assert operator.certify(moved, best).gap <= 1e-13
+            for part in (1e-3, 1e-6):
+                y = best + part * (operator(-x) - best)
+                error = np.linalg.norm(y - best)
+                assert error <= operator.certify(moved, y).error_bound <= 1e4 * error
+
+
+def test_gamma_that_had_to_be_raised_is_reported():
+    x = scores(8, 8)
+    assert regmax.Kregularmax(2, 0.1).solve(x).residual <= 1e-15
+    assert 1e-15 < regmax.Kregularmax(2, 1e-30).solve(x).residual <= 1e-10
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.1])
+def test_entries_at_their_bounds_are_there_exactly(gamma):
+    for seed in range(300):
+        x = np.round(scores(6, 6, seed=seed), 1)
+        for k in (1, 2, 3):
+            y = regmax.kregularmax(x, k, gamma=gamma)
+            assert np.all((y == 0) | (y > 1e-9))
+            assert np.all((y == 1 / k) | (y < 1 / k - 1e-9))
+
+
+def test_tiny_totals():
+    tiny = np.full(4, 1e-310)
+    np.testing.assert_allclose(prox.transport(1e-310 * np.ones((4, 4)), tiny, tiny), 2.5e-311, rtol=1e-11)
+    np.testing.assert_allclose(prox.transport(np.eye(4), tiny, tiny), 1e-310 * np.eye(4), rtol=1e-11)
 
 
 def test_certificate_bounds_the_distance_of_any_point():
@@ -288,6 +358,7 @@ def test_degree_histogram():
     assert inside.columns.shape == (21,)
     assert inside.rows[:4].sum() == 0
     assert regmax.degree_histogram(np.ones((2, 3, 4, 5))).rows.shape == (2, 3, 6)
+    assert regmax.degree_histogram(np.zeros((0, 3, 4))).columns.shape == (0, 4)
 
 
 def test_what_does_not_converge_says_so(monkeypatch):
@@ -297,7 +368,7 @@ def test_what_does_not_converge_says_so(monkeypatch):
 
     def impatient(*arguments):
         original(*arguments)
-        arguments[-4][:, 1] = 1e-3
+        arguments[-4][:, solver.RESIDUAL] = 1e-3
 
     monkeypatch.setattr(solver, "transport", impatient)
     with pytest.warns(regmax.ConvergenceWarning, match="kregularmax: 1 of 1 rows did not converge"):
@@ -323,7 +394,7 @@ BLOCK[:3, 2:] = False
         (
             lambda x: regmax.kregularmax(x, 2, where=CAUSAL),
             ValueError,
-            "kregularmax: rows 0 cannot be served, they need",
+            "kregularmax: row 0 cannot be served, it needs",
         ),
         (
             lambda x: regmax.kregularmax(x, 1, where=BLOCK),
@@ -335,11 +406,11 @@ BLOCK[:3, 2:] = False
             ValueError,
             "prox.birkhoff: rows 0, 1, 2 cannot be served, they need 3",
         ),
-        (lambda x: prox.kregular(x, 3, where=CAUSAL), ValueError, "prox.kregular: rows "),
+        (lambda x: prox.kregular(x, 3, where=CAUSAL), ValueError, "prox.kregular: row "),
         (
             lambda x: regmax.kregularmax(x, 2, reading="row", where=CAUSAL),
             ValueError,
-            "kregularmax: rows 0 cannot be served, they need 1 in all and the columns open to them take at most 0.5",
+            "kregularmax: row 0 cannot be served, it needs 1 in all and the columns open to it take at most 0.5",
         ),
         (
             lambda x: regmax.kregularmax(x, 1, reading="all"),
@@ -360,7 +431,7 @@ BLOCK[:3, 2:] = False
         (
             lambda x: prox.transport(x, np.ones(6), np.ones(6), 0.1),
             ValueError,
-            "prox.transport: rows 0 cannot be served",
+            "prox.transport: row 0 cannot be served",
         ),
         (
             lambda x: regmax.k_regular_graph(x, 7),
@@ -368,7 +439,7 @@ BLOCK[:3, 2:] = False
             "k_regular_graph: k must be at most the number of columns",
         ),
         (lambda x: regmax.k_regular_graph(x[:5], 1), ValueError, "k_regular_graph: k times the number of rows must be"),
-        (lambda x: regmax.k_regular_graph(x, 1.5), TypeError, "k_regular_graph: k must be an integer, got 1.5"),
+        (lambda x: regmax.k_regular_graph(x, 1.5), ValueError, "k_regular_graph: k must be an integer from 1"),
         (lambda x: regmax.k_regular_graph(x * np.nan, 1), ValueError, "k_regular_graph: x must not hold NaN or +inf"),
         (
             lambda x: regmax.Kregularmax(1, reading="row").solve(x),
@@ -379,6 +450,41 @@ BLOCK[:3, 2:] = False
             lambda x: regmax.Kregularmax(1).solve(x, start=(np.ones(5), np.ones(6))),
             ValueError,
             "kregularmax: start must hold rows of shape (6,), got (5,)",
+        ),
+        (
+            lambda x: regmax.Kregularmax(1).solve(x, start=(x[0], x[0], x[0])),
+            ValueError,
+            "kregularmax: start must hold two parts (rows, columns), got 3",
+        ),
+        (
+            lambda x: regmax.Kregularmax(1).solve(x, start=5),
+            TypeError,
+            "kregularmax: start must be a Solution or potentials (rows, columns), got 5",
+        ),
+        (
+            lambda x: prox.Birkhoff().solve(x, start=("a", "b")),
+            TypeError,
+            "prox.birkhoff: start rows must be an array of real numbers, got dtype",
+        ),
+        (
+            lambda x: regmax.Kregularmax(1).solve(x, start=(1j * x[0], x[0])),
+            TypeError,
+            "kregularmax: start rows must be an array of real numbers, got dtype complex128",
+        ),
+        (
+            lambda x: prox.Birkhoff().solve(x, start=(np.nan * x[0], x[0])),
+            ValueError,
+            "prox.birkhoff: start must hold finite rows, got nan",
+        ),
+        (
+            lambda x: regmax.k_regular_graph(x, np.array([1, 2])),
+            ValueError,
+            "k_regular_graph: k must broadcast against the batch of shape (), got shape (2,)",
+        ),
+        (
+            lambda x: regmax.k_regular_graph(x, 2, where=CAUSAL),
+            ValueError,
+            "k_regular_graph: row 0 cannot be served, it needs 2 in all and the columns open to it take at most 1",
         ),
     ],
 )

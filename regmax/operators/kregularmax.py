@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regmax._parameters import COUNT, POSITIVE, Parameter, choice, parameter, shape_parameter
+from regmax._parameters import COUNT, POSITIVE, Parameter, choice, parameter, sample_sides, shape_parameter
 from regmax._regularizer import Regularizer, Spread
 from regmax._rows import Rows
 from regmax._transport import (
@@ -15,7 +15,6 @@ from regmax._transport import (
     TransportPolytope,
     deliver,
     even_sums,
-    folds,
     product_call,
     require_regular,
     solution,
@@ -112,6 +111,9 @@ class Kregularmax(Regularizer):
     def _gradient(self, x: NDArray[Any], y: NDArray[Any], p: Spread) -> NDArray[Any]:
         return y
 
+    def _gap(self, scores: NDArray[Any], y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
+        return super()._gap(self._domain(p).without_offsets(np.where(live, scores, -np.inf)), y, live, p)
+
     def _domain(self, p: Spread) -> RowPolytope:
         if self.reading == "row":
             return RowPolytope(p["rows"], p["upper"])
@@ -127,11 +129,12 @@ class Kregularmax(Regularizer):
         x: ArrayLike,
         axis: Any = -1,
         where: ArrayLike | None = None,
-        start: tuple[ArrayLike, ArrayLike] | None = None,
+        start: Solution | tuple[ArrayLike, ArrayLike] | None = None,
     ) -> Solution:
-        """The weights with their potentials, from those of ``start = (rows, columns)`` where it is given.
+        """The weights with their potentials, from those of ``start`` where it is given.
 
-        Near a solution that takes a few Newton steps. Everything in float64; only for the reading "both".
+        That is ``(rows, columns)`` or another solution; near one it takes a few Newton steps, and one that is far from
+        any is not used. Everything in float64; only for the reading "both".
         """
         if self.reading != "both":
             raise ValueError(f"{self.name}: solve needs the reading 'both', got {self.reading!r}")
@@ -144,7 +147,8 @@ class Kregularmax(Regularizer):
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:
-        wide, tall = folds(n)
+        height, width = sample_sides(n)
+        wide, tall = (height, width), (width, height)
         several = (min(2, wide[1]), (wide[1] + 1) // 2)
         return (
             cls(1, shape=wide),

@@ -38,6 +38,9 @@ class Transported(Proximal):
         run(solver.transport_jacobian, inputs, *outputs)
         out[...] = outputs[-1]
 
+    def _gap(self, x: Array, y: Array, live: Array, p: Spread) -> Array:
+        return super()._gap(self._domain(p).without_offsets(np.where(live, x, -np.inf)), y, live, p)
+
     def _dual(self, y: Array, r: Array, live: Array, p: Spread) -> tuple[Array, Array]:
         return r, self._domain(p).support(r, live, y) - np.sum(r * y, axis=1)
 
@@ -52,9 +55,9 @@ class Transported(Proximal):
         x: ArrayLike,
         axis: Any = -1,
         where: ArrayLike | None = None,
-        start: tuple[ArrayLike, ArrayLike] | None = None,
+        start: Solution | tuple[ArrayLike, ArrayLike] | None = None,
     ) -> Solution:
-        """The point with its potentials, from those of ``start = (rows, columns)`` where it is given; in float64."""
+        """The point with its potentials, from those of ``start``, (rows, columns) or a solution; in float64."""
         batch = self._batch(x, axis, where)
         p = self._spread(batch)
         self._prepare(batch, p)

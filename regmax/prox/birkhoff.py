@@ -6,10 +6,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regmax._parameters import shape_parameter
+from regmax._parameters import sample_sides, shape_parameter
 from regmax._parametrised import Spread
 from regmax._rows import Rows
-from regmax._transport import even_sums, folds, require_regular
+from regmax._transport import even_sums, require_regular
 
 from ._transported import Transported
 
@@ -52,7 +52,8 @@ class Birkhoff(Transported):
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:
-        wide, tall = folds(n)
+        height, width = sample_sides(n)
+        wide, tall = (height, width), (width, height)
         return (cls(wide), cls(tall))
 
 

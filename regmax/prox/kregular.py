@@ -5,10 +5,10 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
-from regmax._parameters import COUNT, parameter, shape_parameter
+from regmax._parameters import COUNT, parameter, sample_sides, shape_parameter
 from regmax._parametrised import Spread
 from regmax._rows import Rows
-from regmax._transport import even_sums, folds, require_regular
+from regmax._transport import even_sums, require_regular
 
 from ._transported import Transported
 
@@ -54,7 +54,8 @@ class KRegular(Transported):
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:
-        wide, tall = folds(n)
+        height, width = sample_sides(n)
+        wide, tall = (height, width), (width, height)
         return (cls(1, wide), cls(min(2, wide[1]), wide), cls((tall[1] + 1) // 2, tall))
 
 

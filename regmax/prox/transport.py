@@ -6,10 +6,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regmax._parameters import EDGE_WEIGHT, NON_NEGATIVE, Parameter, parameter, shape_parameter
+from regmax._parameters import EDGE_WEIGHT, NON_NEGATIVE, Parameter, parameter, sample_sides, shape_parameter
 from regmax._parametrised import Spread
 from regmax._rows import Rows
-from regmax._transport import folds, matched, product_call, require_served
+from regmax._transport import matched, product_call, require_served
 from regmax.solvers import transport as solver
 from regmax.solvers._threads import run
 
@@ -73,13 +73,13 @@ class Transport(Transported):
 
     @classmethod
     def samples(cls, n: int) -> tuple[Self, ...]:
-        (height, width), tall = folds(n)
+        height, width = sample_sides(n)
         rows, columns = np.linspace(1.0, 2.0, height), np.linspace(2.0, 0.5, width)
         columns *= rows.sum() / columns.sum()
         most = np.outer(rows, columns) / rows.sum()
         return (
             cls(rows, columns, shape=(height, width)),
-            cls(columns, rows, 1.5 * most.max(), tall),
+            cls(columns, rows, 1.5 * most.max(), (width, height)),
             cls(rows, columns, 2.0 * most.reshape(-1), (height, width)),
         )
 

@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
-from regmax._graph_tv import OnGrid, sample_sides
-from regmax._parameters import NON_NEGATIVE, Parameter, parameter, shape_parameter
+from regmax._graph_tv import OnGrid
+from regmax._parameters import NON_NEGATIVE, Parameter, parameter, sample_sides, shape_parameter
 
 from ._graph_variation import GraphVariation
 
