@@ -42,13 +42,14 @@ __all__ = [
 #: Steps before a row is given up.
 CAP = 100
 STOP = 2e-14
-_FINE = 1e-22  # the same for p < 2, where flows at weights that small count
+_FINE = 1e-22  # the same for p < 2, where flows at weights that small count,
+_MORE = 8  # if so many more steps reach it
 TINY = 2.3e-308
 SHRINK = 0.03  # of eps, per step
 SETTLED = 1e-12
 STRAY = 1e-11  # an entry or a balance below this is rounding
 NOTHING = 1e-13  # a weight below this is none
-ROUNDS = 20
+ROUNDS = 6  # half as many for p < 2, where the path says more
 BOUND = 3.0  # on the second-order correction, in units of the mean of y s: without it steps may go to and fro
 POLISH = 8  # Newton steps on one support, fewer where one moves nothing
 STILL = 1e-16
@@ -246,7 +247,7 @@ def _to_total(wanted, unit, unit_flow, dy, du):
 @kernel
 def _last_eps(c, n, p):
     """Where eps changes the energy by no more than rounding does."""
-    return (_FINE / (1.0 + n * _most(c))) ** (1.0 / p)
+    return (STOP / (1.0 + n * _most(c))) ** (1.0 / p)
 
 
 @kernel
@@ -264,7 +265,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
     c, u, a, b, g, jump, du = edges[0], edges[1], edges[2], edges[3], edges[4], edges[5], edges[6]
     unit, more, held, unit_flow, more_flow, none = nodes[7], nodes[8], nodes[9], edges[7], edges[8], edges[9]
     n = y.size
-    eps, last, left = 1.0, _last_eps(c, n, p), 1e300
+    eps, last, left, late = 1.0, _last_eps(c, n, p), 1e300, 0
     tau = min(1.0, max(-total(z) / n, 1.0 / n))
     u[:], none[:] = 0.0, 0.0
     for i in range(n):
@@ -276,11 +277,12 @@ def _follow(net, p, kappa, nodes, edges, shares):
         complementary, missing = 0.0, 1.0 - total(y)
         for i in range(n):
             complementary += y[i] * s[i]
-        near = complementary <= (STOP if p >= 2 else _FINE) and abs(missing) <= STOP and (p >= 2 or eps <= last)
+        near = complementary <= STOP and abs(missing) <= STOP and (p >= 2 or eps <= last)
         if near and _residual(r, s) <= STOP * (1.0 + _most(u)):
             left = complementary + _slack(jump, u, c, p)
-            if left <= 2.0 * STOP:
-                return left, tau, step
+        late += left <= 2.0 * STOP
+        if late > 0 and (p >= 2 or complementary <= _FINE or late > _MORE):
+            return left, tau, step
         _relations(jump, u, c, p, eps, a, b, g)
         for i in range(n):
             held[i] = s[i] / y[i]
@@ -314,7 +316,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
         tau += reach * moved
         if p < 2:
             _clip(u, c)
-        eps = max(eps * SHRINK, last)
+        eps = max(eps * SHRINK, last if late == 0 else _FINE * last)
     return left, tau, CAP
 
 
@@ -370,14 +372,14 @@ def _moved_support(y, r, D, kappa):
 
 @kernel
 def _finish(net, p, kappa, tau, nodes, edges, shares):
-    """From a point of the path to the solution, support first guessed and then found; else the point stays. Steps."""
+    """From a point of the path to the solution, its support first guessed, then found: (what is off, steps)."""
     y, s, D, r, start, u, flow = nodes[1], nodes[2], nodes[3], nodes[4], nodes[12], edges[1], edges[12]
     n = y.size
     for i in range(n):
         D[i] = kappa if y[i] > s[i] else PINNED
     start[:], flow[:] = y, u
     steps = 0
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if p >= 2 else ROUNDS // 2):
         u[:] = flow
         for i in range(n):
             y[i] = start[i] if D[i] < PINNED else 0.0
@@ -386,17 +388,18 @@ def _finish(net, p, kappa, tau, nodes, edges, shares):
         if not _moved_support(y, r, D, kappa) and off <= SETTLED:
             for i in range(n):
                 y[i] = max(y[i], 0.0) if D[i] < PINNED else 0.0
-            return steps
+            return off, steps
     for i in range(n):
         y[i] = start[i] if start[i] > min(s[i], NOTHING) else 0.0
-    return steps
+    return 1e300, steps
 
 
 @kernel
 def simplex(net, p, kappa, nodes, edges, shares):
     """y on the simplex for scores z of a range of at most 1; (what is left of the gap, steps)."""
     left, tau, steps = _follow(net, p, kappa, nodes, edges, shares)
-    return left, steps + _finish(net, p, kappa, tau, nodes, edges, shares)
+    off, more = _finish(net, p, kappa, tau, nodes, edges, shares)
+    return min(left, off), steps + more
 
 
 @kernel
