@@ -245,11 +245,11 @@ def require_served(owner: str, batch: Rows, rows: Array, columns: Array, upper: 
     most = columns[k, best].sum() + room[:, ~best].sum()
     scale = np.broadcast_to(unit, len(rows))[k]
     shown = ", ".join(map(str, chosen[:8])) + (", ..." if len(chosen) > 8 else "")
-    need, room = (f"{scale * amount:g}" for amount in (rows[k, chosen].sum(), most))
+    need, given = (f"{scale * amount:g}" for amount in (rows[k, chosen].sum(), most))
     subject, verb, pronoun = ("rows", "they need", "them") if len(chosen) > 1 else ("row", "it needs", "it")
     raise ValueError(
         f"{owner}: {subject} {shown}{_which(k, len(found))} cannot be served, {verb} {need} in all "
-        f"and the columns open to {pronoun} take at most {room}"
+        f"and the columns open to {pronoun} take at most {given}"
     )
 
 
@@ -292,9 +292,9 @@ def solution(owner: str, outputs: tuple[Array, ...], batch: Rows) -> Solution:
     """What the solver found in the shapes of the batch."""
     rows, columns, report, weights = outputs
     deliver(owner, outputs, weights)
-    potentials = (a.reshape(*batch.batch_shape, -1) for a in (rows, columns))
+    u, v = (a.reshape(*batch.batch_shape, -1) for a in (rows, columns))
     steps, residual = (report[:, i].reshape(batch.batch_shape)[()] for i in (solver.STEPS, solver.RESIDUAL))
-    return Solution(batch.like(weights).restore(weights), *potentials, steps.astype(np.int64), residual)
+    return Solution(batch.like(weights).restore(weights), u, v, steps.astype(np.int64), residual)
 
 
 def product_call(y: Array, v: Array, p: Spread) -> tuple[tuple[Array, ...], tuple[Array, ...]]:

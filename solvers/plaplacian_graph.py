@@ -41,6 +41,7 @@ class Network:
     def __init__(self, n, edges, c):
         some = c > 0
         self.n, self.tail, self.head, self.c = n, edges[some, 0], edges[some, 1], c[some]
+        self.rigid = np.zeros(self.c.size, bool)
 
     def jumps(self, y):
         """``y_h - y_t`` of every edge."""
@@ -56,7 +57,7 @@ class Network:
     def scaled(self, factor, p, resolution):
         """The same edges, scaled up to the strength that keeps ends within ``resolution`` under any flow there is."""
         most = rigid_strength(self.n, p, resolution)
-        other = object.__new__(Network)
+        other: Network = object.__new__(Network)
         other.n, other.tail, other.head, other.c = self.n, self.tail, self.head, np.minimum(self.c * factor, most)
         other.rigid = other.c == most
         return other

@@ -115,7 +115,8 @@ def _alternating(terms, best, enough, smooth):
     """
     rho = _typical_curvature(terms, best.y)
     v = best.y + best.u / rho
-    points, residuals = [], []
+    points: list = []
+    residuals: list = []
     for _ in range(CAP):
         p = terms.prox(v, 1.0 / rho)
         y = smooth(2 * p - v, rho)

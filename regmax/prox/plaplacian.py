@@ -147,7 +147,7 @@ def _by_feature(rows: NDArray[Any], p: Spread) -> NDArray[Any]:
 
 def _nodes(live: NDArray[Any], p: Spread) -> NDArray[Any]:
     """Which nodes take part."""
-    return live.reshape(len(live), int(p["nodes"]), -1).all(axis=2)
+    return np.asarray(live.reshape(len(live), int(p["nodes"]), -1).all(axis=2))
 
 
 def plaplacian(
