@@ -37,6 +37,18 @@ def weights_parameter() -> Any:
     return parameter(None, EDGE_WEIGHT, "link", optional=True)
 
 
+class _OfMatrix(np.ndarray):
+    """The edges of an adjacency matrix, which say how many vertices there are."""
+
+    vertices: int | None = None
+
+
+def _known(edges: Array, vertices: int | None) -> Array:
+    found = edges.view(_OfMatrix)
+    found.vertices = vertices
+    return found
+
+
 def _checked_edges(owner: str, name: str, value: Any) -> Array | None:
     if value is None:
         return None
@@ -63,6 +75,8 @@ def _checked_edges(owner: str, name: str, value: Any) -> Array | None:
     twice = (ordered[1:] == ordered[:-1]).all(axis=1)
     if twice.any():
         raise ValueError(f"{owner}: {name} must not repeat an edge, got {ordered[twice.argmax()].tolist()} twice")
+    if isinstance(value, _OfMatrix):
+        edges = _known(edges, value.vertices)
     edges.setflags(write=False)
     return edges
 
@@ -73,8 +87,8 @@ def _is_sparse(value: Any) -> bool:
     return bool(scipy.sparse.issparse(value))
 
 
-def _from_adjacency(owner: str, matrix: Any) -> tuple[Array, Array, int]:
-    """(edges, their weights, number of vertices) of a sparse symmetric matrix."""
+def _from_adjacency(owner: str, matrix: Any) -> tuple[Array, Array]:
+    """(edges, their weights) of a sparse symmetric matrix."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{owner}: edges must be a square adjacency matrix, got shape {matrix.shape}")
     if matrix.dtype.kind not in "biuf":
@@ -94,7 +108,8 @@ def _from_adjacency(owner: str, matrix: Any) -> tuple[Array, Array, int]:
     if np.any(whole.data[whole.row == whole.col]):
         raise ValueError(f"{owner}: edges must join different vertices, got an adjacency matrix with a diagonal")
     upper = whole.row < whole.col
-    return np.stack([whole.row[upper], whole.col[upper]], axis=1).astype(np.int64), whole.data[upper], matrix.shape[0]
+    edges = np.stack([whole.row[upper], whole.col[upper]], axis=1).astype(np.int64)
+    return _known(edges, matrix.shape[0]), whole.data[upper]
 
 
 class OnGraph(Parametrised):
@@ -109,7 +124,7 @@ class OnGraph(Parametrised):
                 raise ValueError(
                     f"{self.name}: weights must be None where edges is an adjacency matrix, which has them"
                 )
-            edges, weights, _ = _from_adjacency(self.name, self.edges)
+            edges, weights = _from_adjacency(self.name, self.edges)
             object.__setattr__(self, "edges", edges)
             object.__setattr__(self, "weights", weights)
         super().__post_init__()
@@ -129,8 +144,13 @@ class OnGraph(Parametrised):
             self._require_weights(vertices - 1)
         elif self.edges.size and self.edges.max() >= vertices:
             raise ValueError(f"{self.name}: edges must hold vertices below {vertices}, got {self.edges.max()}")
+        if getattr(self.edges, "vertices", None) not in (None, vertices):
+            raise ValueError(
+                f"{self.name}: edges must be an adjacency matrix of the {vertices} scores, got one of "
+                f"{self.edges.vertices} vertices"  # type: ignore[union-attr]
+            )
         p = super()._spread(batch)
-        p["edges"] = chain_edges(vertices) if self.edges is None else self.edges
+        p["edges"] = chain_edges(vertices) if self.edges is None else self.edges.view(np.ndarray)
         p["chain"] = np.array(self.edges is None)
         return p
 

@@ -217,6 +217,13 @@ def test_one_sentence(call, kind, sentence):
     assert "\n" not in str(caught.value)
 
 
+def test_an_adjacency_matrix_of_another_size_is_refused():
+    matrix = scipy.sparse.csr_array((7, 7))
+    with pytest.raises(ValueError, match=r"^graphfusedmax: edges must be an adjacency matrix of the 5 scores, got one"):
+        regmax.graphfusedmax(np.arange(5.0), edges=matrix)
+    np.testing.assert_array_equal(regmax.graphfusedmax(np.arange(7.0), edges=matrix), regmax.sparsemax(np.arange(7.0)))
+
+
 def test_entries_that_nothing_joins_keep_their_digits():
     for x in ([0.25, 0.5, 2.0**60], [0.25, 0.5, -(2.0**60)], [0.1234567890123, 1e10, -3.0]):
         np.testing.assert_array_equal(prox.graph_tv(x, [], 0.1), x)
