@@ -5,6 +5,7 @@ only the lengths of differences couple them again.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,16 +68,23 @@ def energy_slopes(y: Array, jv: Array, live: Array, p: Spread, d: int = 1) -> Sp
     return slopes
 
 
-def certifying_flow(z: Array, y: Array, live: Array, p: Spread, d: int, gap: Callable[[Array], Array]) -> Array:
-    """Flows (rows d, m) that show a small ``gap``; whichever they are, what they show is proved."""
+def certifying_flow(
+    z: Array, y: Array, live: Array, p: Spread, d: int, gap: Callable[[Array], Array], solved: Callable[[], Array]
+) -> Array:
+    """Flows (rows d, m) that show a small ``gap``; whichever they are, what they show is proved.
+
+    Those that y implies, within growing margins of rounding; else those ``solved`` for, because near p = 1 differences
+    too small for y to tell carry flows.
+    """
     flow = _flow_within(_UNITS[0], z, y, live, p, d)
     least = gap(flow)
     enough = _ENOUGH * np.maximum(1.0, np.abs(z).reshape(len(live), -1).max(axis=1))
-    for units in _UNITS[1:]:
+    others = [partial(_flow_within, units, z, y, live, p, d) for units in _UNITS[1:]]
+    for candidate in (*others, solved):
         late = least > enough
         if not late.any():
             break
-        other = _flow_within(units, z, y, live, p, d)
+        other = candidate()
         found = gap(other)
         better = late & (found < least)
         flow, least = np.where(np.repeat(better, d)[:, None], other, flow), np.where(better, found, least)

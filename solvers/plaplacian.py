@@ -9,7 +9,8 @@ import numpy as np
 
 from ._elementary import power
 from ._jit import kernel
-from .plaplacian_path import CAP, TINY, ends, free, prepare, resolve, rigid_strength, scratch, simplex, total, unite
+from .plaplacian_edges import TINY, ends, prepare, resolve, scratch, total
+from .plaplacian_path import CAP, free, rigid_strength, simplex, unite
 from .rows import enter, in_float64, normalise, room, scale
 from .tridiagonal import PINNED
 from .tv import fusedmax, fusedmax_jacobian, tv, tv_jacobian
@@ -46,6 +47,14 @@ def _scale_strengths(c, factor, most):
 
 
 @kernel
+def _report(net, u, unit, flow):
+    """Flows from the smaller to the larger vertex of each edge, where room is given for them."""
+    for e in range(flow.size):
+        tail, head = ends(net, e)
+        flow[e] = -unit * u[e] if tail < head else unit * u[e]
+
+
+@kernel
 def _lowest(net, z, c, around):
     """An entry below has weight 0 in the answer; z has maximum 0 and -inf where masked."""
     around[:] = 0.0
@@ -65,7 +74,7 @@ def _lowest(net, z, c, around):
 
 @kernel
 def _bounded_row(net, p, resolution, nodes, edges, shares):
-    """The weights y for scores z with maximum 0, -inf where masked; (what is left of the gap, steps)."""
+    """The weights y for scores z with maximum 0, -inf where masked; (what is left of the gap, steps, unit of flows)."""
     z, y, r, c = nodes[0], nodes[1], nodes[4], edges[0]
     lowest, spread = _lowest(net, z, c, r), 1.0
     for i in range(z.size):
@@ -78,11 +87,11 @@ def _bounded_row(net, p, resolution, nodes, edges, shares):
     left, steps = simplex(net, p, kappa, nodes, edges, shares)
     unite(net, y, c, most)
     normalise(y)
-    return left, steps
+    return left, steps, spread
 
 
 @kernel
-def _bounded_rows(net, resolution, x, gamma, p, lam, weights, nodes, edges, shares, live, left, out):
+def _bounded_rows(net, resolution, x, gamma, p, lam, weights, nodes, edges, shares, live, left, flow, out):
     work = room(x)
     z, y = nodes[0], nodes[1]
     for r in range(x.shape[0]):
@@ -95,14 +104,15 @@ def _bounded_rows(net, resolution, x, gamma, p, lam, weights, nodes, edges, shar
             y[i] = row[i]
         scale(y, top, gamma[r], z)
         _strengths(net, live, lam[r], weights[r % weights.shape[0]], edges[0])
-        left[r, 0], left[r, 1] = _bounded_row(net, p[r], resolution, nodes, edges, shares)
+        left[r, 0], left[r, 1], unit = _bounded_row(net, p[r], resolution, nodes, edges, shares)
+        _report(net, edges[1], unit, flow[r])
         for i in range(row.size):
             out[r, i] = y[i] if live[i] else 0.0
 
 
 @kernel
 def _free_row(net, p, resolution, nodes, edges, shares):
-    """The prox y of z; (the last move in units of the range of z, steps)."""
+    """The prox y of z; (the last move in units of the range of z, steps, that unit)."""
     z, y, c = nodes[0], nodes[1], edges[0]
     n = z.size
     low, high, mean = z[0], z[0], 0.0
@@ -112,7 +122,7 @@ def _free_row(net, p, resolution, nodes, edges, shares):
     width = high - low
     if not width > 0:
         y[:] = z
-        return 0.0, 0
+        return 0.0, 0, 0.0
     for i in range(n):
         z[i] = (z[i] - mean) / width
     most = rigid_strength(n, p, resolution)
@@ -121,11 +131,11 @@ def _free_row(net, p, resolution, nodes, edges, shares):
     for i in range(n):
         y[i] = mean + width * y[i]
     unite(net, y, c, most)
-    return moved, steps
+    return moved, steps, width
 
 
 @kernel
-def _free_rows(net, resolution, x, p, lam, weights, nodes, edges, shares, live, left, out):
+def _free_rows(net, resolution, x, p, lam, weights, nodes, edges, shares, live, left, flow, out):
     work = room(x)
     z, y = nodes[0], nodes[1]
     for r in range(x.shape[0]):
@@ -137,7 +147,8 @@ def _free_rows(net, resolution, x, p, lam, weights, nodes, edges, shares, live, 
             live[i] = row[i] > -np.inf
             z[i] = row[i] if live[i] else top
         _strengths(net, live, lam[r], weights[r % weights.shape[0]], edges[0])
-        left[r, 0], left[r, 1] = _free_row(net, p[r], resolution, nodes, edges, shares)
+        left[r, 0], left[r, 1], unit = _free_row(net, p[r], resolution, nodes, edges, shares)
+        _report(net, edges[1], unit, flow[r])
         for i in range(row.size):
             out[r, i] = y[i] if live[i] else 0.0
 
@@ -188,19 +199,22 @@ def _room(net, n):
     return *scratch(n, m, joins), np.empty(n, bool)
 
 
-def bounded_rows(net, x, gamma, p, lam, weights, left, out, start, stop):
-    """plaplacemax on the edges of a net, all rows; in float64, because tiny steps need the digits."""
+def bounded_rows(net, x, gamma, p, lam, weights, left, flow, out, start, stop):
+    """plaplacemax on the edges of a net, all rows; in float64, because tiny steps need the digits.
+
+    ``flow`` (rows, edges or 0): what carries the answer, from the smaller to the larger vertex, a proof of it.
+    """
     found = np.empty(x.shape)
     inputs = in_float64(x, gamma, p, lam, weights)
-    _bounded_rows(net, np.finfo(x.dtype).eps.item(), *inputs, *_room(net, x.shape[1]), left, found)
+    _bounded_rows(net, np.finfo(x.dtype).eps.item(), *inputs, *_room(net, x.shape[1]), left, flow, found)
     out[:] = found
 
 
-def free_rows(net, x, p, lam, weights, left, out, start, stop):
+def free_rows(net, x, p, lam, weights, left, flow, out, start, stop):
     """The prox on the edges of a net, all rows."""
     found = np.empty(x.shape)
     inputs = in_float64(x, p, lam, weights)
-    _free_rows(net, np.finfo(x.dtype).eps.item(), *inputs, *_room(net, x.shape[1]), left, found)
+    _free_rows(net, np.finfo(x.dtype).eps.item(), *inputs, *_room(net, x.shape[1]), left, flow, found)
     out[:] = found
 
 
@@ -228,18 +242,21 @@ def on_rows(driver, chosen, start, inputs, *outputs):
             out[start + chosen] = answer
 
 
-def plaplacemax(x, gamma, p, lam, weights, left, out, start, stop):
-    """Row by row; ``left`` (rows, 2): what is left of the gap, in units of the range of the scores, and the steps."""
+def plaplacemax(x, gamma, p, lam, weights, left, flow, out, start, stop):
+    """Row by row; ``left`` (rows, 2): what is left of the gap, in units of the range of the scores, and the steps.
+
+    ``flow`` (rows, edges or 0): the flows of rows that are not total variation.
+    """
     straight, curved = split(p[start:stop], lam[start:stop])
     on_rows(fusedmax, straight, start, (x, gamma, lam, weights), out)
-    on_rows(partial(bounded_rows, None), curved, start, (x, gamma, p, lam, weights), left, out)
+    on_rows(partial(bounded_rows, None), curved, start, (x, gamma, p, lam, weights), left, flow, out)
 
 
-def plaplacian(x, p, lam, weights, left, out, start, stop):
-    """The prox, row by row; ``left`` (rows, 2): the last move, relative to the range, and the steps."""
+def plaplacian(x, p, lam, weights, left, flow, out, start, stop):
+    """The prox, row by row; ``left`` (rows, 2): the last move, relative to the range, and the steps; flows likewise."""
     straight, curved = split(p[start:stop], lam[start:stop])
     on_rows(tv, straight, start, (x, lam, weights), out)
-    on_rows(partial(free_rows, None), curved, start, (x, p, lam, weights), left, out)
+    on_rows(partial(free_rows, None), curved, start, (x, p, lam, weights), left, flow, out)
 
 
 def plaplacemax_jacobian(y, v, live, gamma, p, lam, weights, out, start, stop):

@@ -5,17 +5,29 @@ edge is linearised in both: for p >= 2 ``u = c |d|^(p - 2) d``, for p < 2 (Chan,
 ``u (d^2 + eps^2)^((2 - p) / 2) = c d`` with eps going down. Each step is one elimination. On the simplex the last steps
 are Newton's on the support.
 
-The edges are those of ``net``, a plan of ``elimination``, or of a chain where it is None. One row of scratch ``nodes``
-or ``edges`` holds one vector; their order is that of ``_NODES`` and ``_EDGES``. Scores are scaled so that their range
-is at most 1; ``kappa`` is then the weight of the quadratic part.
+The net of edges and the rows of scratch are those of ``plaplacian_edges``. Scores are scaled so that their range is at
+most 1; ``kappa`` is then the weight of the quadratic part.
 """
 
 import numpy as np
 
-from . import elimination, tridiagonal
-from ._elementary import power
-from ._jit import exact, inlined, kernel
-from ._threads import kept_rows
+from ._jit import inlined, kernel
+from .plaplacian_edges import (
+    add,
+    clip,
+    conjugate_relations,
+    differences,
+    ends,
+    fastest,
+    largest,
+    prepare,
+    pull,
+    relations,
+    resolve,
+    sharp_relations,
+    slack,
+    total,
+)
 from .tridiagonal import PINNED
 
 __all__ = [
@@ -27,15 +39,9 @@ __all__ = [
     "STILL",
     "STOP",
     "STRAY",
-    "TINY",
-    "ends",
     "free",
-    "prepare",
-    "resolve",
     "rigid_strength",
-    "scratch",
     "simplex",
-    "total",
     "unite",
 ]
 
@@ -44,7 +50,6 @@ CAP = 100
 STOP = 2e-14
 _FINE = 1e-22  # the same for p < 2, where flows at weights that small count,
 _MORE = 8  # if so many more steps reach it
-TINY = 2.3e-308
 SHRINK = 0.03  # of eps, per step
 SETTLED = 1e-12
 STRAY = 1e-11  # an entry or a balance below this is rounding
@@ -57,197 +62,28 @@ CLOSE = 0.995  # of the way to the boundary
 ASTRAY = 1e-7  # a last step above this led away
 _STIFFEST = 1e13  # K of an edge of a graph: with more, the rounding of dy would show in the flows
 
-_NODES = 13  # z, y, s, D, r, dy, ds, unit, more, held, pivot, inverse, start
-_EDGES = 13  # c, u, a, b, g, jump, du, unit_flow, more_flow, none, down, link, flow
-
-
-def scratch(n, m, joins=0):
-    """(nodes, edges, shares): room for one row."""
-    flat = kept_rows(1, np.empty((0, _NODES * n + _EDGES * m + joins)))[0]
-    nodes, edges = flat[: _NODES * n], flat[_NODES * n : _NODES * n + _EDGES * m]
-    return nodes.reshape(_NODES, n), edges.reshape(_EDGES, m), flat[nodes.size + edges.size :]
-
-
-@inlined
-def ends(net, e):
-    """(tail, head) of an edge."""
-    if net is None:
-        return e, e + 1
-    return net[0][e], net[1][e]
-
-
-@inlined
-def _differences(net, y, jump):
-    """``y_head - y_tail`` of every edge."""
-    for e in range(jump.size):
-        tail, head = ends(net, e)
-        jump[e] = y[head] - y[tail]
-
-
-@inlined
-def _pull(net, u, r):
-    """Add what the flows u bring to the nodes: u to its tail, -u to its head."""
-    for e in range(u.size):
-        tail, head = ends(net, e)
-        r[tail] += u[e]
-        r[head] -= u[e]
-
-
-@inlined
-def prepare(net, nodes, edges, shares, stiffest):
-    """Eliminate: D of the nodes, and edges with ``a (dy_h - dy_t) - b du = g``."""
-    D, pivot, inverse = nodes[3], nodes[10], nodes[11]
-    a, b, down, link = edges[2], edges[3], edges[10], edges[11]
-    if net is None:
-        tridiagonal.factor(D, a, b, pivot, inverse, down, link)
-    else:
-        for e in range(a.size):
-            down[e] = min(a[e] / b[e], stiffest) if a[e] > 0 else 0.0
-            link[e] = down[e] / a[e] if a[e] > 0 else 1.0 / b[e]
-        elimination.factor(net, D, down, inverse, shares, pivot)
-
-
-@inlined
-def resolve(net, nodes, edges, shares, r, g, dy, du):
-    """Solve for one right-hand side; ``r`` is overwritten."""
-    pivot, inverse, down, link = nodes[10], nodes[11], edges[10], edges[11]
-    if net is None:
-        tridiagonal.substitute(pivot, inverse, down, link, r, g, dy, du)
-    else:
-        for e in range(du.size):
-            du[e] = -g[e] * link[e]
-        _pull(net, du, r)
-        elimination.substitute(net, inverse, shares, r, dy)
-        for e in range(du.size):
-            tail, head = ends(net, e)
-            du[e] += down[e] * (dy[head] - dy[tail])
-
-
-@kernel
-def _relations(jump, u, c, p, eps, a, b, g):
-    """Linearise the relation of flow and jump on every edge; ``g`` is what it is violated by."""
-    half, curved = 0.5 * abs(2.0 - p), 0.5 * (p - 1.0)
-    if p < 2:
-        for e in range(c.size):
-            d = jump[e]
-            square = d * d + eps * eps
-            m = power(square, half, TINY)
-            a[e] = max(c[e] - (2.0 - p) * u[e] * d * m / square, c[e] * curved)
-            b[e] = m
-            g[e] = u[e] * m - c[e] * d
-    else:
-        for e in range(c.size):
-            d = jump[e]
-            w = c[e] * power(d * d, half, TINY) if p > 2 else c[e]
-            a[e] = (p - 1.0) * w
-            b[e] = 1.0
-            g[e] = u[e] - w * d
-
-
-@kernel
-def _conjugate_relations(jump, u, c, p, eps, a, b, g):
-    """The same for p > 2 with flow and jump exchanged, ``d c^(q - 1) (u^2 + eps^2)^((2 - q) / 2) = u``, 1/p + 1/q = 1.
-
-    Where nothing bounds y, a jump that must become small takes the other relation p - 1 steps per factor of e.
-    """
-    q = p / (p - 1.0)
-    for e in range(c.size):
-        square = u[e] * u[e] + eps * eps
-        m = power(c[e], q - 1.0, TINY) * power(square, 1.0 - 0.5 * q, TINY)
-        a[e] = m
-        b[e] = max(1.0 - (2.0 - q) * jump[e] * m * u[e] / square, 0.5 * (q - 1.0))
-        g[e] = u[e] - jump[e] * m
-
-
-@kernel
-def _sharp_relations(jump, u, c, p, a, b, g):
-    """The same without eps, for flows near the solution: where p < 2 the jump is the smooth function, of the flow."""
-    if p >= 2:
-        _relations(jump, u, c, p, 0.0, a, b, g)
-        return
-    exponent = 1.0 / (p - 1.0)
-    for e in range(c.size):
-        some = c[e] > TINY
-        full = c[e] if some else 1.0
-        slope = power(abs(u[e]) / full, exponent - 1.0, TINY)
-        a[e] = 1.0 if some else 0.0
-        b[e] = exponent * slope / full if some else 1.0
-        g[e] = (slope * u[e] / full if some else u[e]) - (jump[e] if some else 0.0)
-
-
-@kernel
-def _slack(jump, u, c, p):
-    """How far flows and jumps are apart: the sum of ``h(d) + h*(u) - u d`` over the edges, h = c |d|^p / p."""
-    q = p / (p - 1.0)
-    apart = 0.0
-    for e in range(c.size):
-        full = c[e] if c[e] > TINY else 1.0
-        stored = power(abs(jump[e]), p, TINY) / p + power(abs(u[e]) / full, q, TINY) / q
-        apart += abs(c[e] * stored - u[e] * jump[e]) if c[e] > TINY else 0.0
-    return apart
-
-
-@exact
-def _most(v):
-    """The largest magnitude: among positive floats order is that of their bits, and integers vectorise."""
-    top = 0
-    for i in range(v.size):
-        top = max(top, np.float64(abs(v[i])).view(np.int64))
-    return np.int64(top).view(np.float64)
-
-
-@exact
-def _fastest(dv, v):
-    """How many times over dv would use up an entry of v, at most; 0 where it uses up none."""
-    top = 0
-    for i in range(v.size):
-        top = max(top, np.float64(-dv[i] / v[i]).view(np.int64))
-    return np.int64(top).view(np.float64)
-
-
-@kernel
-def total(v):
-    """The sum."""
-    found = 0.0
-    for i in range(v.size):
-        found += v[i]
-    return found
-
-
-@kernel
-def _add(target, factor, v):
-    for i in range(target.size):
-        target[i] += factor * v[i]
-
-
-@kernel
-def _clip(u, c):
-    """No flow exceeds its edge, because no jump exceeds 1."""
-    for e in range(u.size):
-        u[e] = min(max(u[e], -c[e]), c[e])
-
 
 @inlined
 def _balance(net, z, y, u, kappa, tau, r):
     """``r = z - tau - kappa y`` plus what flows in."""
     for i in range(y.size):
         r[i] = z[i] - tau - kappa * y[i]
-    _pull(net, u, r)
+    pull(net, u, r)
 
 
 @inlined
 def _to_total(wanted, unit, unit_flow, dy, du):
     """Shift a solution along that for the unit vector until dy sums to ``wanted``; the step of tau this is."""
     step = (total(dy) - wanted) / total(unit)
-    _add(dy, -step, unit)
-    _add(du, -step, unit_flow)
+    add(dy, -step, unit)
+    add(du, -step, unit_flow)
     return step
 
 
 @kernel
 def _last_eps(c, n, p):
     """Where eps changes the energy by no more than rounding does."""
-    return (STOP / (1.0 + n * _most(c))) ** (1.0 / p)
+    return (STOP / (1.0 + n * largest(c))) ** (1.0 / p)
 
 
 @kernel
@@ -273,17 +109,17 @@ def _follow(net, p, kappa, nodes, edges, shares):
         s[i] = kappa * y[i] - z[i] + tau
     for step in range(CAP):
         _balance(net, z, y, u, kappa, tau, r)
-        _differences(net, y, jump)
+        differences(net, y, jump)
         complementary, missing = 0.0, 1.0 - total(y)
         for i in range(n):
             complementary += y[i] * s[i]
         near = complementary <= STOP and abs(missing) <= STOP and (p >= 2 or eps <= last)
-        if near and _residual(r, s) <= STOP * (1.0 + _most(u)):
-            left = complementary + _slack(jump, u, c, p)
+        if near and _residual(r, s) <= STOP * (1.0 + largest(u)):
+            left = complementary + slack(jump, u, c, p)
         late += left <= 2.0 * STOP
         if late > 0 and (p >= 2 or complementary <= _FINE or late > _MORE):
             return left, tau, step
-        _relations(jump, u, c, p, eps, a, b, g)
+        relations(jump, u, c, p, eps, a, b, g)
         for i in range(n):
             held[i] = s[i] / y[i]
             D[i] = kappa + held[i]
@@ -294,7 +130,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
         moved = _to_total(missing, unit, unit_flow, dy, du)
         for i in range(n):
             ds[i] = -s[i] - held[i] * dy[i]
-        reach = 1.0 / max(1.0, _fastest(dy, y), _fastest(ds, s))
+        reach = 1.0 / max(1.0, fastest(dy, y), fastest(ds, s))
         ahead = 0.0
         for i in range(n):
             ahead += (y[i] + reach * dy[i]) * (s[i] + reach * ds[i])
@@ -308,14 +144,14 @@ def _follow(net, p, kappa, nodes, edges, shares):
         for i in range(n):
             dy[i] += more[i]
             ds[i] -= s[i] + held[i] * dy[i]
-        _add(du, 1.0, more_flow)
-        reach = 1.0 / max(1.0, _fastest(dy, y) / CLOSE, _fastest(ds, s) / CLOSE)
-        _add(y, reach, dy)
-        _add(s, reach, ds)
-        _add(u, reach, du)
+        add(du, 1.0, more_flow)
+        reach = 1.0 / max(1.0, fastest(dy, y) / CLOSE, fastest(ds, s) / CLOSE)
+        add(y, reach, dy)
+        add(s, reach, ds)
+        add(u, reach, du)
         tau += reach * moved
         if p < 2:
-            _clip(u, c)
+            clip(u, c)
         eps = max(eps * SHRINK, last if late == 0 else _FINE * last)
     return left, tau, CAP
 
@@ -329,8 +165,8 @@ def _polish(net, p, kappa, tau, nodes, edges, shares):
     n, steps, moved = y.size, 0, 1.0
     while steps < POLISH and moved > STILL:
         _balance(net, z, y, u, kappa, tau, r)
-        _differences(net, y, jump)
-        _sharp_relations(jump, u, c, p, a, b, g)
+        differences(net, y, jump)
+        sharp_relations(jump, u, c, p, a, b, g)
         for i in range(n):
             loose = D[i] < PINNED
             r[i] = r[i] if loose else 0.0
@@ -343,17 +179,17 @@ def _polish(net, p, kappa, tau, nodes, edges, shares):
         resolve(net, nodes, edges, shares, ones, none, unit, unit_flow)
         resolve(net, nodes, edges, shares, r, g, dy, du)
         tau += _to_total(1.0 - total(y), unit, unit_flow, dy, du)
-        _add(y, 1.0, dy)
-        _add(u, 1.0, du)
+        add(y, 1.0, dy)
+        add(u, 1.0, du)
         if p < 2:
-            _clip(u, c)
-        steps, moved = steps + 1, _most(dy)
+            clip(u, c)
+        steps, moved = steps + 1, largest(dy)
     _balance(net, z, y, u, kappa, tau, r)
-    _differences(net, y, jump)
+    differences(net, y, jump)
     off = 0.0
     for i in range(n):
         off = max(off, abs(r[i]) if D[i] < PINNED else 0.0)
-    return off + _slack(jump, u, c, p), steps
+    return off + slack(jump, u, c, p), steps
 
 
 @kernel
@@ -391,6 +227,7 @@ def _finish(net, p, kappa, tau, nodes, edges, shares):
             return off, steps
     for i in range(n):
         y[i] = start[i] if start[i] > min(s[i], NOTHING) else 0.0
+    u[:] = flow
     return 1e300, steps
 
 
@@ -409,40 +246,40 @@ def _newton(net, nodes, edges, shares, p):
     _balance(net, z, y, u, 1.0, 0.0, r)
     prepare(net, nodes, edges, shares, _STIFFEST)
     resolve(net, nodes, edges, shares, r, g, dy, du)
-    _add(y, 1.0, dy)
-    _add(u, 1.0, du)
+    add(y, 1.0, dy)
+    add(u, 1.0, du)
     if p < 2:
-        _clip(u, c)
-    return _most(dy)
+        clip(u, c)
+    return largest(dy)
 
 
 @kernel
 def free(net, p, nodes, edges, shares):
     """The prox of z of a range of 1, by Newton's method with eps going down but for p = 2; (the last move, steps)."""
-    z, y, D, start = nodes[0], nodes[1], nodes[3], nodes[12]
+    z, y, D, start, flow = nodes[0], nodes[1], nodes[3], nodes[12], edges[12]
     c, u, a, b, g, jump = edges[0], edges[1], edges[2], edges[3], edges[4], edges[5]
     y[:], D[:], u[:] = total(z) / z.size, 1.0, 0.0
     eps, last, moved, steps = 1.0, _last_eps(c, y.size, p) if p < 2 else STOP, 1e300, 0
     while steps < CAP and not (moved <= SETTLED and (p == 2 or eps <= last)):
-        _differences(net, y, jump)
+        differences(net, y, jump)
         if p > 2:
-            _conjugate_relations(jump, u, c, p, eps, a, b, g)
+            conjugate_relations(jump, u, c, p, eps, a, b, g)
         else:
-            _relations(jump, u, c, p, eps, a, b, g)
+            relations(jump, u, c, p, eps, a, b, g)
         moved = _newton(net, nodes, edges, shares, p)
         eps = max(eps * SHRINK, last)
         steps += 1
     if p >= 2:
         return moved, steps
-    start[:] = y
+    start[:], flow[:] = y, u
     more, moved = 0, 1.0
     while more < POLISH and moved > STILL:
-        _differences(net, y, jump)
-        _sharp_relations(jump, u, c, p, a, b, g)
+        differences(net, y, jump)
+        sharp_relations(jump, u, c, p, a, b, g)
         moved = _newton(net, nodes, edges, shares, p)
         more += 1
     if not moved <= ASTRAY:
-        y[:] = start
+        y[:], u[:] = start, flow
     return moved, steps + more
 
 

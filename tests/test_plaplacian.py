@@ -8,7 +8,7 @@ import pytest
 
 import regmax
 from regmax import prox
-from regmax.solvers import elimination, plaplacian, plaplacian_graph, plaplacian_path, tridiagonal
+from regmax.solvers import elimination, plaplacian, plaplacian_graph, plaplacian_network, plaplacian_path, tridiagonal
 from regmax.verify import families
 
 from . import reference
@@ -318,13 +318,13 @@ def test_the_number_of_steps_is_bounded(p):
     skipped = ("huge", "-inf", "additive mask", "mixed scale", "offset -1e9", "exponential ramp")
     x = np.concatenate([x[:1] for name, x in families(1000).items() if name not in skipped])
     count = len(x)
-    ones, left, out = np.ones(count), np.zeros((count, 2)), np.empty_like(x)
+    ones, left, out, no_flow = np.ones(count), np.zeros((count, 2)), np.empty_like(x), np.empty((count, 0))
     most = 60 if p < 2 else 20 + plaplacian_path.POLISH * plaplacian_path.ROUNDS
     for lam in STRENGTHS:
-        plaplacian.plaplacemax(x, ones, p * ones, lam * ones, np.empty((1, 0)), left, out, 0, count)
+        plaplacian.plaplacemax(x, ones, p * ones, lam * ones, np.empty((1, 0)), left, no_flow, out, 0, count)
         assert left[:, 0].max() <= 1e-9
         assert left[:, 1].max() <= most, (lam, left[:, 1])
-        plaplacian.plaplacian(x, p * ones, lam * ones, np.empty((1, 0)), left, out, 0, count)
+        plaplacian.plaplacian(x, p * ones, lam * ones, np.empty((1, 0)), left, no_flow, out, 0, count)
         assert left[:, 0].max() <= 1e-9
         assert left[:, 1].max() <= most, (lam, left[:, 1])
 
@@ -332,7 +332,7 @@ def test_the_number_of_steps_is_bounded(p):
 def test_what_does_not_converge_says_so(monkeypatch):
     """The way of SciPy, whose cap is read at every call."""
     monkeypatch.setattr(plaplacian_graph, "_SMALL", 0)
-    monkeypatch.setattr(plaplacian_graph, "CAP", 3)
+    monkeypatch.setattr(plaplacian_network, "CAP", 3)
     x, edges = rows(24), GRAPHS["grid"][0]
     for operator in (regmax.Plaplacemax(1.5, 1.0, edges=edges), prox.PLaplacian(1.5, 1.0, edges)):
         with pytest.warns(regmax.ConvergenceWarning, match="rows did not converge"):
@@ -342,6 +342,32 @@ def test_what_does_not_converge_says_so(monkeypatch):
         assert found.gap.max() > 1e-6
         exact = type(operator)(1.5, 1.0, edges=edges)
         with monkeypatch.context() as change:
-            change.setattr(plaplacian_graph, "CAP", 100)
+            change.setattr(plaplacian_network, "CAP", 100)
             distance = np.linalg.norm(y - exact(x), axis=1)
         assert (distance <= found.error_bound + 1e-9).all()
+
+
+def assert_proved(operator, x, **axis):
+    gap = operator.certify(x, operator(x, **axis), **axis).gap
+    assert gap.max() <= 1e-11 * max(1.0, np.abs(x).max() ** 2 * x[0].size)
+
+
+@pytest.mark.parametrize("lam", [0.1, 1.0, 5.0, 20.0, 1000.0])
+@pytest.mark.parametrize("p", [1.05, 1.1])
+def test_answers_near_total_variation_are_proved_though_their_flows_run_where_nothing_shows(p, lam, monkeypatch):
+    x = np.concatenate([rows(256)[:4], np.random.default_rng(3).normal(size=(3, 256))])
+    for operator in (regmax.Plaplacemax(p, lam), prox.PLaplacian(p, lam)):
+        assert_proved(operator, x)
+    edges = regmax.grid_edges(6, 7)
+    for small in (512, 0):
+        monkeypatch.setattr(plaplacian_graph, "_SMALL", small)
+        for operator in (regmax.Plaplacemax(p, lam, edges=edges), prox.PLaplacian(p, lam, edges)):
+            assert_proved(operator, np.ascontiguousarray(x[:, :42]))
+
+
+@pytest.mark.parametrize("lam", [0.05, 0.2, 0.5, 1.0, 5.0])
+def test_vectors_at_p_1_are_proved(lam):
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        edges = np.argwhere(np.tril(rng.random((12, 12)) < 0.4, -1))
+        assert_proved(prox.PLaplacian(1.0, lam, edges), rng.normal(size=(3, 12, 2)), axis=(-2, -1))

@@ -65,12 +65,18 @@ class Plaplacemax(OnGraph, Regularizer):
     weights: NDArray[Any] | None = weights_parameter()
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        left = np.zeros((len(x), 2))
-        if self.edges is None:
-            run(solver.plaplacemax, (x, p["gamma"], p["p"], p["lam"], p["weights"]), left, out)
-        else:
-            run(plaplacian_graph.plaplacemax, (x, p["gamma"], p["p"], p["lam"], p["weights"], p["edges"]), left, out)
+        left = self._solved(x, p, np.empty((len(x), 0)), out)
         warn_unless_converged(self.name, left[:, 0], _CONVERGED, f"{solver.CAP} steps")
+
+    def _solved(self, x: NDArray[Any], p: Spread, flow: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+        """Solve; what is left of the gap of each row, and its steps."""
+        left = np.zeros((len(x), 2))
+        inputs = (x, p["gamma"], p["p"], p["lam"], p["weights"])
+        if self.edges is None:
+            run(solver.plaplacemax, inputs, left, flow, out)
+        else:
+            run(plaplacian_graph.plaplacemax, (*inputs, p["edges"]), left, flow, out)
+        return left
 
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         inputs = (y, v, p["live"], p["gamma"], p["p"], p["lam"], p["weights"])
@@ -105,7 +111,12 @@ class Plaplacemax(OnGraph, Regularizer):
             quadratic_part = np.sum(off * (0.5 * off + np.where(off == 0, 0.0, best - pulled)), axis=1)
             return laplacian.slack(y, flow, live, p) + quadratic_part
 
-        flow = laplacian.certifying_flow(_reachable(scores, live, p), y, live, p, 1, gap)
+        def solved() -> NDArray[Any]:
+            flow = np.zeros((len(y), len(p["edges"])))
+            self._solved(np.where(live, scores, -np.inf), p, flow, np.empty_like(y))
+            return flow
+
+        flow = laplacian.certifying_flow(_reachable(scores, live, p), y, live, p, 1, gap, solved)
         return flow, gap(flow)
 
     def _distance(self, gap: NDArray[Any], n: int, p: Spread) -> NDArray[Any]:

@@ -69,13 +69,18 @@ class PLaplacian(OnGraph, Proximal):
         return self.edges is None and p["nodes"] == x.shape[1]
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
+        left = self._solved(x, p, np.empty((len(x), 0)), out)
+        warn_unless_converged(self.name, left[:, 0], _CONVERGED, f"{solver.CAP} steps")
+
+    def _solved(self, x: NDArray[Any], p: Spread, flow: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+        """Solve; the last move of each row, relative to its range, and its steps."""
         left = np.zeros((len(x), 2))
         inputs = (x, p["p"], p["lam"], p["weights"])
         if self._is_chain(x, p):
-            run(solver.plaplacian, inputs, left, out)
+            run(solver.plaplacian, inputs, left, flow, out)
         else:
-            run(plaplacian_graph.plaplacian, (*inputs, p["edges"], p["nodes"]), left, out)
-        warn_unless_converged(self.name, left[:, 0], _CONVERGED, f"{solver.CAP} steps")
+            run(plaplacian_graph.plaplacian, (*inputs, p["edges"], p["nodes"]), left, flow, out)
+        return left
 
     def _multiply(
         self, y: NDArray[Any], v: NDArray[Any], live: NDArray[Any], p: Spread, out: NDArray[Any], *, transposed: bool
@@ -96,7 +101,12 @@ class PLaplacian(OnGraph, Proximal):
             missing = (left - outflow(flow, nodes.shape[1], p)).reshape(len(y), -1)
             return 0.5 * np.sum(missing**2, axis=1) + laplacian.slack(values, flow, nodes, p, d)
 
-        flow = laplacian.certifying_flow(values + left, values, nodes, p, d, gap)
+        def solved() -> NDArray[Any]:
+            flow = np.zeros((len(y), d * len(p["edges"])))
+            self._solved(np.where(live, y + r, -np.inf), p, flow, np.empty_like(y))
+            return flow.reshape(len(y) * d, -1)
+
+        flow = laplacian.certifying_flow(values + left, values, nodes, p, d, gap, solved)
         taken = outflow(flow, nodes.shape[1], p).reshape(len(y), d, -1)
         return taken.transpose(0, 2, 1).reshape(y.shape), laplacian.slack(values, flow, nodes, p, d)
 
