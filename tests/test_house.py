@@ -56,6 +56,10 @@ def solvers_may(name, eager):
     return is_inside(name, "regmax.solvers") or top in LIGHT or top == "numba"
 
 
+def gpu_may(name, eager):
+    return solvers_may(name, eager) or name.partition(".")[0] in ("torch", "triton")
+
+
 def regmax_may(name, eager):
     """At module level only what is light; a framework only inside the function that needs it, an adapter never."""
     if is_inside(name, "regmax"):
@@ -78,7 +82,7 @@ def adapter_may(framework):
 def rule_for(path):
     parts = path.relative_to(ROOT).parts
     if parts[0] == "solvers":
-        return solvers_may
+        return gpu_may if parts[1] == "gpu" else solvers_may
     if parts[0] == "adapters":
         return adapter_may(parts[1].removesuffix(".py"))
     return top_may if parts[1] in ("bench", "cli", "verify", "__main__.py") else regmax_may
@@ -106,7 +110,17 @@ def run_python(code, folder, **environment):
 def test_import_is_light():
     code = "import regmax, sys; print(*sys.modules)"
     loaded = run_python(code, ROOT, PYTHONPATH=str(ROOT)).split()
-    heavy = {"torch", "jax", "cvxpy", "matplotlib", "pandas", "sklearn", "regmax.adapters", "regmax.cli"}
+    heavy = {
+        "torch",
+        "jax",
+        "cvxpy",
+        "matplotlib",
+        "pandas",
+        "sklearn",
+        "regmax.adapters",
+        "regmax.cli",
+        "regmax.solvers.gpu",
+    }
     assert not heavy & set(loaded)
 
 
