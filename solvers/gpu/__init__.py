@@ -8,7 +8,7 @@ groups held fixed, so that autograd, forward mode and vmap go through them to an
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import budgetmax, entmax, pnorm, softmax, sparsemax, topkmax
+from . import budgetmax, entmax, fusedmax, oscarmax, pnorm, softmax, sparsemax, topkmax
 
 __all__ = ["TWINS", "Twin"]
 
@@ -38,4 +38,6 @@ TWINS = {
     "normmax": Twin(pnorm.normmax_weights, no_groups, pnorm.normmax_jvp, pnorm.normmax_vjp),
     "budgetmax": Twin(budgetmax.weights, no_groups, budgetmax.jvp, budgetmax.vjp),
     "topkmax": Twin(topkmax.weights, no_groups, topkmax.jvp, topkmax.vjp),
+    "fusedmax": Twin(fusedmax.weights, fusedmax.groups, fusedmax.jvp, fusedmax.vjp),
+    "oscarmax": Twin(oscarmax.weights, oscarmax.groups, oscarmax.jvp, oscarmax.vjp),
 }
