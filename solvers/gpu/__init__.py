@@ -8,7 +8,7 @@ groups held fixed, so that autograd, forward mode and vmap go through them to an
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import budgetmax, entmax, fusedmax, oscarmax, pnorm, softmax, sparsemax, topkmax
+from . import budgetmax, entmax, fusedmax, graphfusedmax, oscarmax, pnorm, softmax, sparsemax, topkmax
 
 __all__ = ["TWINS", "Twin"]
 
@@ -29,6 +29,8 @@ def no_groups(y, live, p):
     """Weights that no penalty ties."""
 
 
+_ON_GRAPH = Twin(graphfusedmax.weights, graphfusedmax.groups, graphfusedmax.jvp, graphfusedmax.vjp)
+
 #: The twin of every operator, by its name.
 TWINS = {
     "softmax": Twin(softmax.weights, no_groups, softmax.jvp, softmax.vjp),
@@ -39,5 +41,7 @@ TWINS = {
     "budgetmax": Twin(budgetmax.weights, no_groups, budgetmax.jvp, budgetmax.vjp),
     "topkmax": Twin(topkmax.weights, no_groups, topkmax.jvp, topkmax.vjp),
     "fusedmax": Twin(fusedmax.weights, fusedmax.groups, fusedmax.jvp, fusedmax.vjp),
+    "graphfusedmax": _ON_GRAPH,
+    "tv2dmax": _ON_GRAPH,
     "oscarmax": Twin(oscarmax.weights, oscarmax.groups, oscarmax.jvp, oscarmax.vjp),
 }

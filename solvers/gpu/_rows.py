@@ -4,7 +4,7 @@ import math
 
 import torch
 
-__all__ = ["fold", "limits", "offsets", "row_sum", "rowwise", "scale", "tidy"]
+__all__ = ["fold", "limits", "offsets", "row_sum", "rowwise", "scale", "tidy", "wide"]
 
 
 def limits(x):
@@ -51,3 +51,9 @@ def fold(gradient, parameter):
     """Sum a gradient per row over what shares one value of the parameter."""
     shared = [i for i in range(parameter.ndim) if parameter.shape[i] == 1 and gradient.shape[i] != 1]
     return gradient.sum(shared, keepdim=True) if shared else gradient
+
+
+def wide(x):
+    """In float64 if it is a tensor of floats, where the device has that."""
+    exact = torch.is_tensor(x) and x.is_floating_point() and x.device.type != "mps"
+    return x.double() if exact else x

@@ -11,23 +11,13 @@ import math
 import torch
 from torch.nn.functional import pad
 
-from ._derivatives import Slope, symmetric
+from ._derivatives import symmetric
+from ._links import capacities, deepest, slopes
 from ._rows import row_sum, rowwise, scale
 from ._segments import firsts, grouped_product, next_marked, runs, shifted, start_of
 from .sparsemax import project
 
-__all__ = ["capacities", "chain_prox", "groups", "jvp", "projected", "vjp", "weights"]
-
-
-def joined(live):
-    return live[:, 1:] & live[:, :-1]
-
-
-def capacities(live, p):
-    """lam times the weight of each edge of the chain, 0 where an end is masked."""
-    weights = torch.ones_like(p["lam"]) if p["weights"] is None else p["weights"]
-    some = joined(live) & (weights > 0) & (p["lam"] > 0)
-    return torch.where(some, torch.where(some, p["lam"], 0) * weights, 0)
+__all__ = ["chain_prox", "groups", "jump_signs", "jvp", "projected", "vjp", "weights"]
 
 
 def _messages(r, c):
@@ -70,13 +60,15 @@ def projected(y, live):
     return project(y - y.amax(-1, keepdim=True))
 
 
+def jump_signs(drop, p):
+    return drop.detach().sign()
+
+
 @rowwise
 def weights(x, top, p):
     live = x > -math.inf
     c = capacities(live, p)
-    # A score that lies deeper makes no difference, and would cost the others digits.
-    reach = pad(c, (0, 1)).amax(-1, keepdim=True)
-    z = torch.maximum(scale(x, top, p["gamma"]), -2 * (1 + 2 * reach))
+    z = torch.maximum(scale(x, top, p["gamma"]), deepest(c, x.shape[-1], p))
     return projected(chain_prox(torch.where(live, z, 0), c), live)
 
 
@@ -85,35 +77,4 @@ def groups(y, live, p):
     return start_of(firsts(linked))
 
 
-def _signs(x, y):
-    """Which way the weights jump along each edge of the chain; 0 where an end is masked."""
-    live = x.detach() != -math.inf
-    return torch.where(joined(live), (y[:, 1:] - y[:, :-1]).detach().sign(), 0)
-
-
-def _times(factor, x):
-    return torch.where(x == 0, 0, factor * x)
-
-
-def _pull(flow):
-    """What flows along the chain add to the scores: flow to the tail, -flow to the head of each edge."""
-    return pad(flow, (0, 1)) - pad(flow, (1, 0))
-
-
-def _lam(x, y, p):
-    signs = _signs(x, y)
-    return p["gamma"] * (signs if p["weights"] is None else signs * p["weights"])
-
-
-_SLOPES = {
-    "lam": Slope(
-        lambda x, y, labels, d, p: _pull(_lam(x, y, p) * d),
-        lambda x, y, labels, jg, p: -row_sum(_lam(x, y, p) * (jg[:, 1:] - jg[:, :-1])),
-    ),
-    "weights": Slope(
-        lambda x, y, labels, d, p: _pull(_times(p["gamma"] * p["lam"], _signs(x, y) * d)),
-        lambda x, y, labels, jg, p: -_times(p["gamma"] * p["lam"], _signs(x, y) * (jg[:, 1:] - jg[:, :-1])),
-    ),
-}
-
-jvp, vjp = symmetric(grouped_product, **_SLOPES)
+jvp, vjp = symmetric(grouped_product, **slopes(jump_signs))

@@ -31,8 +31,12 @@ def tensors(operator, x, device):
     """The parameters of each row as the twins take them."""
     p = {}
     for name, value in operator._spread(operator._batch(x)).items():
-        if name in ("shape", "reading"):
-            p[name] = tuple(value.tolist()) if name == "shape" else str(value)
+        if name == "shape":
+            p[name] = tuple(value.tolist())
+        elif name in ("reading", "chain"):
+            p[name] = value.item()
+        elif name == "edges" and operator.name == "tv2dmax":
+            continue
         elif value.shape == (1, 0):
             p[name] = None
         else:
