@@ -8,7 +8,7 @@ groups held fixed, so that autograd, forward mode and vmap go through them to an
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import budgetmax, entmax, fusedmax, graphfusedmax, oscarmax, pnorm, softmax, sparsemax, topkmax
+from . import budgetmax, entmax, fusedmax, graphfusedmax, oscarmax, plaplacemax, pnorm, softmax, sparsemax, topkmax
 
 __all__ = ["TWINS", "Twin"]
 
@@ -43,5 +43,6 @@ TWINS = {
     "fusedmax": Twin(fusedmax.weights, fusedmax.groups, fusedmax.jvp, fusedmax.vjp),
     "graphfusedmax": _ON_GRAPH,
     "tv2dmax": _ON_GRAPH,
+    "plaplacemax": Twin(plaplacemax.weights, plaplacemax.groups, plaplacemax.jvp, plaplacemax.vjp),
     "oscarmax": Twin(oscarmax.weights, oscarmax.groups, oscarmax.jvp, oscarmax.vjp),
 }

@@ -30,20 +30,20 @@ def per_row(change):
 
 
 def symmetric(product, **slopes):
-    """(jvp, vjp) from ``product(y, labels, v, p)``, which sees v = 0 where there is no weight."""
+    """(jvp, vjp) from ``product(x, y, labels, v, p)``, which sees v = 0 where there is no weight."""
     slopes = {"gamma": per_row(lambda x, y, p: -offsets(x, y) / p["gamma"]), **slopes}
 
-    def multiply(y, labels, v, p):
-        return tidy(y, product(y, labels, torch.where(y > 0, v, 0), p))
+    def multiply(x, y, labels, v, p):
+        return tidy(y, product(x, y, labels, torch.where(y > 0, v, 0), p))
 
     def jvp(x, y, labels, dx, dp, p):
         moved = dx
         for name, d in dp.items():
             moved = moved + slopes[name].along(x, y, labels, d, p)
-        return multiply(y, labels, moved, p)
+        return multiply(x, y, labels, moved, p)
 
     def vjp(x, y, labels, g, p, wanted):
-        gx = multiply(y, labels, g, p)
+        gx = multiply(x, y, labels, g, p)
         return gx, {name: fold(slopes[name].back(x, y, labels, gx, p), p[name]) for name in wanted}
 
     return jvp, vjp

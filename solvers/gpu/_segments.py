@@ -58,7 +58,7 @@ def group_means(labels, v):
     return (total / count.clamp_min(1)).gather(-1, labels)
 
 
-def grouped_product(y, labels, v, p):
+def grouped_product(x, y, labels, v, p):
     """Average v over each group, subtract its mean over the support, zero outside, over gamma."""
     seen = (y > 0).to(y.dtype)
     mean = v.sum(-1, keepdim=True) / seen.sum(-1, keepdim=True).clamp_min(1)

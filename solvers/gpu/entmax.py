@@ -94,7 +94,7 @@ def relative_powers(y, exponent):
     return torch.where(seen, torch.where(seen, y / reference, 1) ** exponent, 0), reference
 
 
-def _product(y, labels, v, p):
+def _product(x, y, labels, v, p):
     exponent = 2 - p["alpha"]
     g, reference = relative_powers(y, exponent)
     return weighted_product(g, v) * reference**exponent / p["gamma"]

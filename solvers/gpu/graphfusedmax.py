@@ -11,12 +11,12 @@ import math
 import torch
 
 from ._derivatives import symmetric
-from ._links import capacities, deepest, ends, gathered, slopes
+from ._links import capacities, deepest, drops, ends, gathered, slopes
 from ._rows import limits, rowwise, scale, wide
-from ._segments import group_means, grouped_product
-from .fusedmax import jump_signs, projected
+from ._segments import firsts, group_means, grouped_product, start_of
+from .fusedmax import chain_prox, jump_signs, projected
 
-__all__ = ["components", "graph_prox", "groups", "jvp", "vjp", "weights"]
+__all__ = ["components", "graph_prox", "groups", "jvp", "tied", "variation_rows", "vjp", "weights"]
 
 
 def _least(values, at, n):
@@ -116,18 +116,28 @@ def graph_prox(z, c, tail, head):
     return y
 
 
+def variation_rows(x, top, p):
+    """The weights where the penalty is total variation, of rows in the dtype of p."""
+    live, (tail, head) = x > -math.inf, ends(p)
+    c = capacities(live, p)
+    z = torch.maximum(scale(x, top, p["gamma"]), deepest(c, x.shape[-1], p))
+    z = torch.where(live, z, 0)
+    return projected(chain_prox(z, c) if isinstance(tail, slice) else graph_prox(z, c, tail, head), live)
+
+
 @rowwise
 def weights(x, top, p):
-    live, (tail, head), n = x > -math.inf, ends(p), x.shape[-1]
-    exact = {name: wide(value) for name, value in p.items()}
-    c = capacities(live, exact)
-    z = torch.maximum(scale(wide(x), wide(top), exact["gamma"]), deepest(c, n, p))
-    return projected(graph_prox(torch.where(live, z, 0), c, tail, head), live).to(x.dtype)
+    return variation_rows(wide(x), wide(top), {name: wide(value) for name, value in p.items()}).to(x.dtype)
+
+
+def tied(linked, p, n):
+    """The smallest index that linked edges join each entry to."""
+    tail, head = ends(p)
+    return start_of(firsts(linked)) if isinstance(tail, slice) else components(linked, tail, head, n)
 
 
 def groups(y, live, p):
-    tail, head = ends(p)
-    return components((capacities(live, p) > 0) & (y[:, head] == y[:, tail]), tail, head, y.shape[-1])
+    return tied((capacities(live, p) > 0) & (drops(y, p) == 0), p, y.shape[-1])
 
 
 jvp, vjp = symmetric(grouped_product, **slopes(jump_signs))

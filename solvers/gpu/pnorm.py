@@ -81,7 +81,7 @@ def _norm(y, p):
     return top * torch.where(total > 0, total, 1) ** (1 / p)
 
 
-def _normmax_product(y, labels, v, p):
+def _normmax_product(x, y, labels, v, p):
     """``(I - y 1^T) G (I - 1 y^T) v``, ``G = N (y / N)^(2-p) / (gamma (p-1))``, N the norm: it is flat along y."""
     gamma, p = p["gamma"], p["p"]
     norm = _norm(y, p)
@@ -91,7 +91,7 @@ def _normmax_product(y, labels, v, p):
     return moved * (norm * (reference / norm) ** (2 - p) / (gamma * (p - 1)))
 
 
-def _pnormmax_product(y, labels, v, p):
+def _pnormmax_product(x, y, labels, v, p):
     """``H - H 1 1^T H / (1^T H 1)``, ``gamma (p-1) H = (y / N)^(2-p) - (2-p) / N^2 y y^T``, N the norm of y."""
     gamma, p = p["gamma"], p["p"]
     norm = _norm(y, p)

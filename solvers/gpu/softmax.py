@@ -18,4 +18,4 @@ def weights(x, top, p):
     return softmax_rows(x, top, p["gamma"])
 
 
-jvp, vjp = symmetric(lambda y, labels, v, p: weighted_product(y, v) / p["gamma"])
+jvp, vjp = symmetric(lambda x, y, labels, v, p: weighted_product(y, v) / p["gamma"])

@@ -29,4 +29,4 @@ def weights(x, top, p):
     return sparsemax_rows(x, top, p["gamma"])
 
 
-jvp, vjp = symmetric(lambda y, labels, v, p: weighted_product((y > 0).to(y.dtype), v) / p["gamma"])
+jvp, vjp = symmetric(lambda x, y, labels, v, p: weighted_product((y > 0).to(y.dtype), v) / p["gamma"])

@@ -193,7 +193,7 @@ def test_second_derivatives_equal_differences(operator, device):
     apply, values = as_function(operator, x, device)
     g, dx, dp = directions(operator, x, device)
     scores = torch.as_tensor(x, device=device)
-    moves = [dx, *(0.1 * one * (value > 0) for one, value in zip(dp.values(), values, strict=True))]
+    moves = [dx, *(0.1 * one * (value > (name == "p")) for (name, one), value in zip(dp.items(), values, strict=True))]
     moves = [
         move if value.shape[-1] == 1 or value is scores else 0 * move
         for move, value in zip(moves, [scores, *values], strict=True)

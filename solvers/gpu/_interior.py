@@ -1,0 +1,213 @@
+r"""The primal-dual path of the p-Laplacian on the simplex, p > 1, all rows at once by dense factorisations.
+
+An interior point method (Mehrotra 1992) in which the relation of flow and jump of an edge is linearised in both, for
+p < 2 as ``u (d^2 + eps^2)^((2 - p) / 2) = c d`` with eps going down (Chan, Golub & Mulet 1999); then Newton's steps on
+the support. The steps are those of :mod:`regmax.solvers.plaplacian_network`.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+from ._links import drops, gathered
+from ._rows import row_sum
+
+__all__ = ["SETTLED", "follow", "system"]
+
+CAP = 100
+STOP = 2e-14
+SHRINK = 0.03  # of eps, per step
+SETTLED = 1e-12
+STRAY = 1e-11  # an entry or a balance below this is rounding
+ROUNDS = 6
+BOUND = 3.0  # on the second-order correction, in units of the mean of y s
+POLISH = 8
+STILL = 1e-16
+CLOSE = 0.995  # of the way to the boundary
+_STIFFEST = 1e10  # with more, rounding of the others would drown the diagonal
+_HELD = 1e30  # the diagonal of an entry that must not move
+
+
+class Problem(NamedTuple):
+    """Scores of a range of at most 1, strengths of the edges, exponent, weight of the quadratic part, the edges."""
+
+    z: torch.Tensor
+    c: torch.Tensor
+    p: torch.Tensor
+    kappa: torch.Tensor
+    net: dict
+
+    def taken(self, flow):
+        """What flows from heads to tails take from the entries."""
+        return -gathered(flow, self.z.shape[1], self.net)
+
+
+class Point(NamedTuple):
+    """Weights, flows, multipliers of the bounds, multiplier of the sum."""
+
+    y: torch.Tensor
+    u: torch.Tensor
+    s: torch.Tensor
+    tau: torch.Tensor
+
+
+def _kept(done, old, new):
+    return type(old)(*(torch.where(done, a, b) for a, b in zip(old, new, strict=True)))
+
+
+def system(diagonal, K, net):
+    """``diag + B^T K B`` of each row."""
+    n, (tail, head) = diagonal.shape[-1], net["edges"].T
+    matrix = diagonal.new_zeros(len(K), n * n)
+    for i, j, sign in ((tail, head, -1), (head, tail, -1), (tail, tail, 1), (head, head, 1)):
+        matrix = matrix.index_add(1, i * n + j, sign * K)
+    return matrix.reshape(-1, n, n) + torch.diag_embed(diagonal)
+
+
+def _solver(problem, diagonal, K):
+    factor, _ = torch.linalg.cholesky_ex(system(diagonal, K, problem.net))
+    return lambda b: torch.cholesky_solve(b[:, :, None], factor)[:, :, 0]
+
+
+def _power(base, exponent):
+    """Of a base >= 0, which counts as 0 below the smallest numbers."""
+    return torch.where(base > 1e-300, base.clamp_min(1e-300) ** exponent, (exponent == 0).to(base.dtype))
+
+
+def _relation(problem, y, u, eps):
+    """(K, off): flow and jump linearised, ``du = K B dy - off``."""
+    jump, c, p = drops(y, problem.net), problem.c, problem.p
+    square = jump * jump
+    e = square + eps * eps
+    m = _power(e, 1 - p / 2)
+    along = (2 - p) * u * jump * m / e
+    curved = c * _power(square, p / 2 - 1)
+    size = torch.where(p < 2, c / m, curved)
+    more = torch.where(p < 2, -torch.minimum(along.clamp_min(0), c * (3 - p) / 2) / m, (p - 2) * curved)
+    excess = (size / _STIFFEST).clamp_min(1)
+    return (size + more) / excess, (u - size * jump) / excess
+
+
+def _sharp(problem, y, u):
+    """The same without eps, for flows near the solution: where p < 2 the jump is the smooth function, of the flow."""
+    c, p = problem.c, problem.p
+    some = c > 0
+    full = torch.where(some, c, 1)
+    narrow = torch.where(p < 2, p, 1.5)
+    slope = _power(u.abs() / full, (2 - narrow) / (narrow - 1)) / full
+    K = torch.where(some, (narrow - 1) / slope.clamp_min(1 / _STIFFEST), 0)
+    wide_K, wide_off = _relation(problem, y, u, torch.zeros_like(p))
+    smooth = p < 2
+    off = torch.where(some, K * (slope * u - drops(y, problem.net)), u)
+    return torch.where(smooth, K, wide_K), torch.where(smooth, off, wide_off)
+
+
+def _clipped(problem, u):
+    """No flow exceeds its edge where p < 2, because no jump exceeds 1."""
+    return torch.where(problem.p < 2, torch.minimum(torch.maximum(u, -problem.c), problem.c), u)
+
+
+def _slack(problem, y, u):
+    """How far flows and jumps are apart."""
+    c, p = problem.c, problem.p
+    jump = drops(y, problem.net)
+    held = _power(u.abs() / torch.where(c > 0, c, 1), p / (p - 1)) * (p - 1) / p
+    return row_sum((c * (_power(jump.abs(), p) / p + held) - u * jump).abs())
+
+
+def _balance(problem, point):
+    return problem.z - point.tau - problem.kappa * point.y - problem.taken(point.u)
+
+
+def _reach(v, dv):
+    return 1 / (-dv / v).amax(-1, keepdim=True).clamp_min(1e-300)
+
+
+def _step(problem, point, eps):
+    """A predictor, a corrector, and as far along them as all stays positive."""
+    y, u, s, tau = point
+    n = y.shape[1]
+    K, off = _relation(problem, y, u, eps)
+    solve = _solver(problem, problem.kappa + s / y, K)
+    pulled, product, missing = _balance(problem, point) + problem.taken(off), row_sum(y * s), 1 - row_sum(y)
+    unit = solve(torch.ones_like(y))
+
+    def move(push):
+        dy = solve(pulled + push)
+        moved = (row_sum(dy) - missing) / row_sum(unit)
+        dy = dy - moved * unit
+        return dy, push - s - s * dy / y, moved
+
+    dy, ds, _ = move(torch.zeros_like(y))
+    reach = torch.minimum(_reach(y, dy), _reach(s, ds)).clamp_max(1)
+    mean = product / n
+    centre = (row_sum((y + reach * dy) * (s + reach * ds)) / product) ** 3 * mean
+    curved = torch.minimum(torch.maximum(dy * ds, -BOUND * mean), BOUND * mean)
+    dy, ds, moved = move((centre - curved) / y)
+    reach = (CLOSE * torch.minimum(_reach(y, dy), _reach(s, ds))).clamp_max(1)
+    u = _clipped(problem, u + reach * (K * drops(dy, problem.net) - off))
+    return Point(y + reach * dy, u, s + reach * ds, tau + reach * moved)
+
+
+def _path(problem):
+    """(the end of the path, what is left of the gap)."""
+    n = problem.z.shape[1]
+    y = torch.full_like(problem.z, 1 / n)
+    tau = torch.maximum(-row_sum(problem.z) / n, torch.full_like(y[:, :1], 1 / n)).clamp_max(1)
+    point = Point(y, torch.zeros_like(problem.c), problem.kappa * y - problem.z + tau, tau)
+    eps, last = torch.ones_like(tau), (STOP / (1 + n * problem.c.amax(-1, keepdim=True))) ** (1 / problem.p)
+    left = torch.full_like(tau, torch.inf)
+    for _ in range(CAP):
+        product, missing = row_sum(point.y * point.s), 1 - row_sum(point.y)
+        off = (_balance(problem, point) + point.s).abs().amax(-1, keepdim=True)
+        settled = off <= STOP * (1 + point.u.abs().amax(-1, keepdim=True))
+        near = settled & (missing.abs() <= STOP) & (product <= STOP) & ((problem.p >= 2) | (eps <= last))
+        left = torch.where(near, product + _slack(problem, point.y, point.u), left)
+        done = left <= 2 * STOP
+        if done.all():
+            break
+        point = _kept(done, point, _step(problem, point, eps))
+        eps = torch.maximum(eps * SHRINK, last)
+    return point, left
+
+
+def _newton(problem, point, free):
+    """Newton's method for the free entries, the others held at 0: (the point, what the balance is off by)."""
+    still = torch.zeros_like(point.tau, dtype=torch.bool)
+    held = torch.where(free, problem.kappa, _HELD)
+    for _ in range(POLISH):
+        K, off = _sharp(problem, point.y, point.u)
+        solve = _solver(problem, held, K)
+        unit = torch.where(free, solve(free.to(held.dtype)), 0)
+        r = _balance(problem, point) + problem.taken(off)
+        dy = torch.where(free, solve(torch.where(free, r, 0)), 0)
+        step = (row_sum(dy) - (1 - row_sum(point.y))) / row_sum(unit)
+        dy = dy - step * unit
+        u = _clipped(problem, point.u + K * drops(dy, problem.net) - off)
+        point = _kept(still, point, Point(point.y + dy, u, point.s, point.tau + step))
+        still = still | (dy.abs().amax(-1, keepdim=True) <= STILL)
+        if still.all():
+            break
+    return point, _balance(problem, point)
+
+
+def follow(problem):
+    """(the weights, what is left of the gap): Newton's on the support, or the path's end where that leads away."""
+    path, left = _path(problem)
+    free = path.y > path.s
+    start = torch.where(free, path.y, 0)
+    answer, done = torch.where(free, path.y, 0), torch.zeros_like(left, dtype=torch.bool)
+    for _ in range(ROUNDS):
+        point, r = _newton(problem, path._replace(y=torch.where(free, start, 0)), free)
+        lost, found = free & ~(point.y >= -STRAY), ~free & (r > STRAY)
+        moved = (lost | found).any(-1, keepdim=True)
+        off = torch.where(free, r, 0).abs().amax(-1, keepdim=True) + _slack(problem, point.y, point.u)
+        good = ~done & ~moved & (off <= SETTLED)
+        answer = torch.where(good, point.y.clamp_min(0), answer)
+        left = torch.where(good, torch.minimum(left, off), left)
+        done = done | ~moved
+        if done.all():
+            break
+        free = torch.where(done, free, (free & ~lost) | found)
+        start = torch.where(found, start.clamp_min(0), start)
+    return answer, left

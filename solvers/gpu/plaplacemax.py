@@ -1,0 +1,128 @@
+"""Plaplacemax on any device: the path of ``_interior``; rows whose penalty is total variation by level sets.
+
+The Jacobian is one dense solve on the support, equal weights that p < 2 ties together being one unknown.
+"""
+
+import math
+import warnings
+
+import torch
+
+from ._derivatives import per_row, ratio, symmetric
+from ._interior import Problem, follow, system
+from ._links import capacities, drops, gathered, slopes
+from ._rows import limits, row_sum, rowwise, scale, wide
+from ._segments import group_means
+from .graphfusedmax import components, tied, variation_rows
+
+__all__ = ["groups", "jvp", "vjp", "weights"]
+
+_CONVERGED = 1e-9
+_DENSE = 1 << 25  # entries of the matrices that are held at once
+
+
+def _straight(p):
+    """Rows of total variation: p = 1, or no edge gives way at all."""
+    return (p["p"] == 1) | (p["lam"] == 0) | torch.isinf(p["lam"]) | (len(p["edges"]) == 0)
+
+
+def _lowest(z, c, live, net):
+    """A score below has weight 0 in the answer."""
+    tail, head = net["edges"].T
+    around = torch.zeros_like(z).index_add(1, tail, c).index_add(1, head, c)
+    mass, count = row_sum(torch.where(live, z, 0)), row_sum(live.to(z.dtype))
+    at_peak = torch.where(z == 0, around, math.inf).amin(-1, keepdim=True)
+    reach = around.amax(-1, keepdim=True)
+    return torch.maximum((mass - 1) / count, -1 - at_peak) - reach - 1
+
+
+def _curved(z, c, p, net, resolution):
+    """(weights, what is left of the gap in units of the range) of rows with p > 1."""
+    n, live = z.shape[1], z > -math.inf
+    z = torch.maximum(z, _lowest(z, c, live, net))
+    kappa = 1 / (-z.amin(-1, keepdim=True)).clamp_min(1)
+    # With more an edge keeps its ends within the resolution under any flow there is.
+    most = 4 * n * torch.exp((-(p - 1) * math.log(resolution)).clamp_max(600))
+    c = torch.minimum(c * kappa, most)
+    y, left = follow(Problem(z * kappa, c, p, kappa, net))
+    tail, head = net["edges"].T
+    y = group_means(components((c == most) & (c > 0), tail, head, n), y)
+    return torch.where(live, y / row_sum(y), 0), left
+
+
+def _curved_rows(x, top, p, resolution):
+    z, c = scale(x, top, p["gamma"]), capacities(x > -math.inf, p)
+    exponent, net = p["p"].expand(len(x), 1), {"edges": p["edges"]}
+    part = max(1, _DENSE // x.shape[1] ** 2)
+    pieces = (torch.split(a, part) for a in (z, c, exponent))
+    found = [_curved(*piece, net, resolution) for piece in zip(*pieces, strict=True)]
+    y, left = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return y, left
+
+
+@rowwise
+def weights(x, top, p):
+    exact, straight = {name: wide(value) for name, value in p.items()}, _straight(p)
+    some, others = torch.stack([straight.any(), (~straight).any()]).tolist()
+    y = variation_rows(wide(x), wide(top), exact) if some else wide(x)
+    if others:
+        bent = {**exact, "p": torch.where(straight, 2, exact["p"]), "lam": torch.where(straight, 1, exact["lam"])}
+        found, left = _curved_rows(wide(x), wide(top), bent, limits(x)[1])
+        y = torch.where(straight, y, found)
+        worst = float(torch.where(straight, 0, left).amax()) if len(left) else 0
+        if not worst <= _CONVERGED:
+            warnings.warn(f"plaplacemax: not converged, a gap of {worst:.3g} is left", RuntimeWarning, stacklevel=3)
+    return y.to(x.dtype)
+
+
+def groups(y, live, p):
+    """Equal weights that edges tie: all of positive strength below 2, only rigid ones from there on."""
+    c = capacities(live, p)
+    return tied((c > 0) & ((p["p"] < 2) | torch.isinf(c)) & (drops(y, p) == 0), p, y.shape[-1])
+
+
+def _pull(drop, p):
+    """``|d|^(p-1)`` with the sign of d, also where d is 0."""
+    some = drop != 0
+    return torch.where(some, torch.where(some, drop.abs(), 1) ** (p["p"] - 1) * drop.detach().sign(), 0)
+
+
+def _stiffness(x, y, p):
+    """How much the flow of an edge gains per jump; 0 where equal weights are tied."""
+    drop = drops(y, p)
+    some = (drop != 0) | (p["p"] == 2)
+    c = capacities(x.detach() != -math.inf, p)
+    some = some & torch.isfinite(c)
+    size = torch.where(drop != 0, drop, 1).abs() ** (p["p"] - 2)
+    return torch.where(some, torch.where(some, c, 0) * (p["p"] - 1) * size, 0)
+
+
+def _product(x, y, labels, v, p):
+    """``H^-1 v`` on the support less its part along ``H^-1 1``, H = I + B^T K B, constant on groups."""
+    dtype = y.dtype
+    y, v, p = wide(y), wide(v), {name: wide(value) for name, value in p.items()}
+    free = (y > 0).to(y.dtype)
+    whole = system(torch.ones_like(y), _stiffness(x, y, p), {"edges": p["edges"]})
+    share = (labels[:, :, None] == labels[:, None, :]).to(y.dtype)
+    share = share / share.sum(-1, keepdim=True)
+    pair = free[:, :, None] * free[:, None, :]
+    off = torch.eye(y.shape[-1], dtype=y.dtype, device=y.device) - pair * share
+    inner = torch.where(pair > 0, whole, 0)
+    matrix = (pair * share) @ inner @ (pair * share) + off
+    sides = torch.stack([v, free], -1)
+    sides = (pair * share) @ sides
+    found, unit = torch.linalg.solve(matrix, sides).unbind(-1)
+    return (free * (found - ratio(row_sum(found), row_sum(unit)) * unit) / p["gamma"]).to(dtype)
+
+
+def _exponent(x, y, p):
+    """How scores must move to do what p does."""
+    drop = drops(y, p)
+    c = capacities(x.detach() != -math.inf, p)
+    some = (drop != 0) & (c > 0)
+    logs = torch.log(torch.where(some, drop.abs(), 1))
+    flow = torch.where(some, torch.where(some, c, 0) * _pull(drop, p) * logs, 0)
+    return p["gamma"] * gathered(flow, y.shape[-1], p)
+
+
+jvp, vjp = symmetric(_product, p=per_row(_exponent), **slopes(_pull))
