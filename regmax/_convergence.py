@@ -1,12 +1,28 @@
 """What an iterative solver says when it stops at its cap instead of at a solution."""
 
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ConvergenceWarning", "warn_unless_converged"]
+__all__ = ["ConvergenceWarning", "quiet", "warn_unless_converged"]
+
+_silenced = threading.local()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within it this thread does not warn, because what is solved is not what was asked for."""
+    before = getattr(_silenced, "now", False)
+    _silenced.now = True
+    try:
+        yield
+    finally:
+        _silenced.now = before
 
 
 class ConvergenceWarning(UserWarning):
@@ -24,7 +40,7 @@ def warn_unless_converged(owner: str, residual: NDArray[Any], tolerance: float, 
     ``steps`` says what the cap was, such as ``"60 Newton steps"``.
     """
     late = residual > tolerance
-    if late.any():
+    if late.any() and not getattr(_silenced, "now", False):
         row = int(np.argmax(np.where(late, residual, -1.0)))
         warnings.warn(
             f"{owner}: {int(late.sum())} of {late.size} rows did not converge in {steps}; the residual of row {row} is "

@@ -1,7 +1,8 @@
 """A user's own Omega, known only by its value and gradient, and perhaps by a prox: the slower way that always works."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, Field, dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from regmax.solvers import generic as solver
 from regmax.solvers import splitting
 
 from ._convergence import warn_unless_converged
+from ._generic_agreement import contradictions
 from ._generic_jacobian import FAR, cut_off, multiply, subgradient
 from ._generic_slopes import parameter_slopes
 from ._hooks import Hooks
@@ -21,6 +23,14 @@ from ._rows import Rows, like_rows
 __all__ = ["GenericRegularizer"]
 
 Array = NDArray[Any]
+
+
+@cache
+def _decorated(kind: Any) -> bool:
+    """Whether every class that declares parameters is a dataclass: that takes the declarations out of the class."""
+    declared = any(isinstance(value, Field) for one in kind.__mro__ for value in vars(one).values())
+    params = kind.__dataclass_params__
+    return not declared and params.frozen and not params.eq
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +46,7 @@ class GenericRegularizer(Regularizer):
     Parameters
     ----------
     gamma : float or array that broadcasts against the batch
-        Strength, > 0.
+        Strength, > 0. By keyword only, so that the positions are those of the subclass's own fields.
 
     Raises
     ------
@@ -52,6 +62,7 @@ class GenericRegularizer(Regularizer):
     sees_masks: ClassVar[bool] = True
     tolerance: ClassVar[float] = 1e-9
 
+    _: KW_ONLY
     gamma: Parameter = parameter(1.0, POSITIVE)
 
     # What a user writes.
@@ -91,6 +102,11 @@ class GenericRegularizer(Regularizer):
 
     # What follows from it.
 
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        if not _decorated(cls):
+            raise TypeError(f"{cls.__qualname__}: the class must be decorated with @dataclass(frozen=True, eq=False)")
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         owner = type(self).__qualname__
         if not hasattr(self, "name"):
@@ -105,6 +121,10 @@ class GenericRegularizer(Regularizer):
             if "rule" not in one.metadata:
                 raise TypeError(f"{owner}: {one.name} must be declared as a parameter, with a rule")
         super().__post_init__()
+
+    def contradictions(self, n: int, seed: int = 0) -> list[str]:
+        """What these methods say against each other at random weights of n entries, a sentence each; [] is good."""
+        return contradictions(self, n, seed)
 
     @classmethod
     def _writes(cls, hook: str) -> bool:

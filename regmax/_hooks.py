@@ -30,9 +30,20 @@ class Hooks:
         full[self.live] = y
         return full
 
-    def _number(self, hook: str, y: Array) -> float:
+    def _answer(self, hook: str, *given: Any) -> Array:
         with np.errstate(all="ignore"):
-            found = np.asarray(getattr(self.operator, hook)(self._full(y), self.live), dtype=np.float64)
+            answer = getattr(self.operator, hook)(*given, self.live.copy())
+        try:
+            found = np.asarray(answer)
+        except ValueError:
+            raise ValueError(f"{self.operator.name}: {hook} must return numbers, got a ragged sequence") from None
+        if found.dtype.kind not in "biuf":
+            got = "None" if answer is None else found.dtype.name
+            raise ValueError(f"{self.operator.name}: {hook} must return real numbers, got {got}")
+        return found.astype(np.float64)
+
+    def _number(self, hook: str, y: Array) -> float:
+        found = self._answer(hook, self._full(y))
         if found.shape != ():
             raise ValueError(f"{self.operator.name}: {hook} must return one number, got shape {found.shape}")
         if np.isnan(found):
@@ -40,8 +51,7 @@ class Hooks:
         return float(found)
 
     def _vector(self, hook: str, *given: Any) -> Array:
-        with np.errstate(all="ignore"):
-            found = np.asarray(getattr(self.operator, hook)(*given, self.live), dtype=np.float64)
+        found = self._answer(hook, *given)
         if found.shape != self.live.shape:
             raise ValueError(
                 f"{self.operator.name}: {hook} must return shape {self.live.shape}, that of y, got {found.shape}"

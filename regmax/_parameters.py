@@ -36,7 +36,7 @@ Parameter = float | NDArray[Any]
 
 
 class Rule(NamedTuple):
-    """What a parameter must satisfy, in words and as a test of an array."""
+    """What a parameter must satisfy: in words that complete "must ...", and as a test of each entry of an array."""
 
     words: str
     holds: Callable[[NDArray[Any]], Any]
@@ -74,7 +74,11 @@ _BEHIND = {
 
 
 def parameter(default: Any, rule: Rule, kind: str = "row", optional: bool = False) -> Any:
-    """A dataclass field of an operator; ``optional`` allows None."""
+    """A dataclass field of an operator: a number or an array that keeps ``rule``; ``optional`` allows None.
+
+    ``kind`` says against what an array broadcasts: "row" the batch, "item" the scores; the last axis of others holds
+    one entry per pair of neighbours ("edge"), sorted position ("rank") or edge of the graph ("link").
+    """
     return field(default=default, metadata={"rule": rule, "kind": kind, "optional": optional})
 
 

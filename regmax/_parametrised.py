@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import Field, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -57,8 +57,8 @@ class Parametrised(ABC):
         return hash(self._key())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Through the constructor, because pickled arrays come back writable.
-        return type(self), tuple(getattr(self, declared.name) for declared in _declared(type(self)))
+        # Through the constructor, because pickled arrays come back writable; by keyword, as some fields ask for.
+        return partial(type(self), **self._fields()), ()
 
     def _key(self) -> tuple[Any, ...]:
         values = (getattr(self, declared.name) for declared in _declared(type(self)))

@@ -78,7 +78,7 @@ def certifying_flow(
     """
     flow = _flow_within(_UNITS[0], z, y, live, p, d)
     least = gap(flow)
-    enough = _ENOUGH * np.maximum(1.0, np.abs(z).reshape(len(live), -1).max(axis=1))
+    enough = _ENOUGH * np.maximum(1.0, _by_row(np.abs(z), live).max(axis=1, initial=0.0))
     others = [partial(_flow_within, units, z, y, live, p, d) for units in _UNITS[1:]]
     for candidate in (*others, solved):
         late = least > enough
@@ -91,6 +91,11 @@ def certifying_flow(
     return flow
 
 
+def _by_row(values: Array, live: Array) -> Array:
+    """All features of a row beside each other."""
+    return values.reshape(len(live), values.size // max(len(live), 1))
+
+
 def _flow_within(units: float, z: Array, y: Array, live: Array, p: Spread, d: int) -> Array:
     """Flows that the differences in y, up to rounding, may stand for, and that make z - y even-most.
 
@@ -99,10 +104,10 @@ def _flow_within(units: float, z: Array, y: Array, live: Array, p: Spread, d: in
     """
     drop, size = _by_edge(y, p, d)
     c = capacities(live, p)
-    room = np.abs(z).reshape(len(c), -1).sum(axis=1) + 1.0
+    room = _by_row(np.abs(z), live).sum(axis=1) + 1.0
     most = 4.0 * room[:, None]
     rigid, c = np.isinf(c), np.where(np.isinf(c), most, c)
-    unsure = units * p["rounding"] * np.abs(y).reshape(len(c), -1).max(axis=1)[:, None] + _TINY
+    unsure = units * p["rounding"] * _by_row(np.abs(y), live).max(axis=1, initial=0.0)[:, None] + _TINY
     exponent = p["p"][:, None] - 1
     low, high = (np.sign(end) * np.abs(end) ** exponent for end in (size - unsure, size + unsure))
     middle, half = c * (low + high) / 2, c * (high - low) / 2

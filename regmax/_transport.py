@@ -77,7 +77,10 @@ class RowPolytope(Simplex):
 
     def _lines(self, a: Array) -> Array:
         """Each row of each matrix on its own."""
-        return a.reshape(a.shape[0] * self._height, -1)
+        return a.reshape(a.shape[0] * self._height, a.shape[1] // self._height)
+
+    def _matrices(self, a: Array) -> Array:
+        return a.reshape(len(a), self._height, a.shape[1] // self._height)
 
     def mass(self, rows: int) -> Array:
         return self.rows.sum(axis=1)
@@ -89,7 +92,7 @@ class RowPolytope(Simplex):
 
     def support(self, c: Array, live: Array, y: Array | None = None) -> Array:
         total = self.rows.reshape(-1)
-        if np.all(self.upper >= self.rows.max()):
+        if np.all(self.upper >= self.rows.max(initial=0.0)):
             best = Simplex().support(self._lines(c), self._lines(live)) * total
         else:
             upper = self._lines(np.broadcast_to(self.upper, c.shape))
@@ -128,7 +131,7 @@ class TransportPolytope(RowPolytope):
     columns: Array
 
     def violation(self, y: Array, live: Array) -> Array:
-        found = y.reshape(len(y), self._height, -1).sum(axis=1)
+        found = self._matrices(y).sum(axis=1)
         return np.maximum(super().violation(y, live), np.abs(found - self.columns).max(axis=1))
 
     def support(self, c: Array, live: Array, y: Array | None = None) -> Array:
@@ -144,12 +147,12 @@ class TransportPolytope(RowPolytope):
         inputs, outputs = solver_call(scores, self._sums())
         run(solver.transport, inputs, *outputs)
         price = outputs[1] * unit
-        matrix = c.reshape(len(c), self._height, -1) - price[:, None, :]
+        matrix = self._matrices(c) - price[:, None, :]
         return super().support(matrix.reshape(c.shape), live) + np.sum(self.columns * price, axis=1)
 
     def without_offsets(self, c: Array) -> Array:
         """Less the maximum of each row, and then of each column."""
-        whole = super().without_offsets(c).reshape(len(c), self._height, -1)
+        whole = self._matrices(super().without_offsets(c))
         top = whole.max(axis=1, keepdims=True)
         return (whole - np.where(np.isfinite(top), top, 0.0)).reshape(c.shape)
 

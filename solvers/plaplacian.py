@@ -10,7 +10,7 @@ import numpy as np
 from ._elementary import power
 from ._jit import kernel
 from .plaplacian_edges import TINY, ends, prepare, resolve, scratch, total
-from .plaplacian_path import CAP, free, rigid_strength, simplex, unite
+from .plaplacian_path import CAP, free, out_of_reach, rigid_strength, simplex, unite
 from .rows import enter, in_float64, normalise, room, scale
 from .tridiagonal import PINNED
 from .tv import fusedmax, fusedmax_jacobian, tv, tv_jacobian
@@ -28,6 +28,7 @@ __all__ = [
     "split",
 ]
 
+_UP, _FAINT = 2.0**100, 1e-290
 _STIFFEST = 1e100  # K of an edge of a graph where only values are asked for
 
 
@@ -42,8 +43,13 @@ def _strengths(net, live, lam, weights, c):
 
 @kernel
 def _scale_strengths(c, factor, most):
+    """Scale, up to a limit; whether a finite strength met it."""
+    cut = False
     for e in range(c.size):
-        c[e] = min(c[e] * factor, most)
+        full = c[e] * factor
+        cut |= full > most and c[e] < np.inf
+        c[e] = min(full, most)
+    return cut
 
 
 @kernel
@@ -123,11 +129,14 @@ def _free_row(net, p, resolution, nodes, edges, shares):
     if not width > 0:
         y[:] = z
         return 0.0, 0, 0.0
+    up = _UP if width < _FAINT else 1.0  # else 1 / width would overflow
     for i in range(n):
-        z[i] = (z[i] - mean) / width
+        z[i] = (z[i] - mean) * up / (width * up)
     most = rigid_strength(n, p, resolution)
-    _scale_strengths(c, np.exp(min(max((p - 2.0) * np.log(width), -700.0), 700.0)), most)
+    cut = _scale_strengths(c, np.exp(min(max((p - 2.0) * np.log(width), -700.0), 700.0)), most)
     moved, steps = free(net, p, nodes, edges, shares)
+    if cut and out_of_reach(p, resolution):
+        moved = np.inf
     for i in range(n):
         y[i] = mean + width * y[i]
     unite(net, y, c, most)

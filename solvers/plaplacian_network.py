@@ -11,7 +11,19 @@ import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
-from .plaplacian_path import BOUND, CAP, POLISH, ROUNDS, SETTLED, SHRINK, STILL, STOP, STRAY, rigid_strength
+from .plaplacian_path import (
+    BOUND,
+    CAP,
+    POLISH,
+    ROUNDS,
+    SETTLED,
+    SHRINK,
+    STILL,
+    STOP,
+    STRAY,
+    out_of_reach,
+    rigid_strength,
+)
 
 __all__ = ["Network", "linearised", "solve_free", "solve_simplex"]
 
@@ -29,6 +41,7 @@ class Network:
         some = c > 0
         self.kept, self.n, self.tail, self.head, self.c = some, n, edges[some, 0], edges[some, 1], c[some]
         self.rigid = np.zeros(self.c.size, bool)
+        self.unsolvable = False
 
     def jumps(self, y):
         """``y_h - y_t`` of every edge."""
@@ -46,7 +59,10 @@ class Network:
         most = rigid_strength(self.n, p, resolution)
         other: Network = object.__new__(Network)
         other.kept, other.n, other.tail, other.head = self.kept, self.n, self.tail, self.head
-        other.c = np.minimum(self.c * factor, most)
+        with np.errstate(over="ignore"):
+            full = self.c * factor
+        other.c = np.minimum(full, most)
+        other.unsolvable = out_of_reach(p, resolution) and bool(np.any((full > most) & np.isfinite(self.c)))
         other.rigid = other.c == most
         return other
 
@@ -278,11 +294,11 @@ def solve_free(z, net, p, resolution):
     z = (z - mean) / width
     net = net.scaled(np.exp(np.clip((p - 2) * np.log(width), -700, 700)), p, resolution)
     y, u = np.broadcast_to(z.mean(axis=0), z.shape), np.zeros((net.tail.size, z.shape[1]))
-    eps, last, moved, steps = 1.0, _last_eps(net, p), np.inf, 0
-    best, least = u, np.inf
+    eps, last, moved = 1.0, _last_eps(net, p), np.inf
+    best, least = (y, u), np.inf
     for steps in range(CAP + 1):
         gap = _free_gap(z, net, y, u, p)
-        best, least = (u, gap) if gap < least else (best, least)
+        best, least = ((y, u), gap) if gap < least else (best, least)
         eps = max(eps * SHRINK, last) if steps > 0 and (p > 1 or gap <= eps * net.c.sum()) else eps
         if steps == CAP or (moved <= SETTLED and (p >= 2 or eps <= last)):
             break
@@ -299,8 +315,10 @@ def solve_free(z, net, p, resolution):
         y, u = y + dy, _clipped(u + relation.flow(dy), net.c)
         if np.abs(dy).max() <= STILL:
             break
-    best = u if _free_gap(z, net, y, u, p) < least else best
-    return mean + width * net.united(y), width * best, moved, steps + (POLISH if 1 < p < 2 else 0)
+    best = (y, u) if _free_gap(z, net, y, u, p) < least else best
+    if not moved <= SETTLED or net.unsolvable:
+        y, moved = best[0], np.inf
+    return mean + width * net.united(y), width * best[1], moved, steps + (POLISH if 1 < p < 2 else 0)
 
 
 def linearised(y, v, net, p, free):

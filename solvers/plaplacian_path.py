@@ -40,6 +40,7 @@ __all__ = [
     "STOP",
     "STRAY",
     "free",
+    "out_of_reach",
     "rigid_strength",
     "simplex",
     "unite",
@@ -60,6 +61,7 @@ POLISH = 8  # Newton steps on one support, fewer where one moves nothing
 STILL = 1e-16
 CLOSE = 0.995  # of the way to the boundary
 ASTRAY = 1e-7  # a last step above this led away
+_LARGEST = 600.0  # logarithm of a strength
 _STIFFEST = 1e13  # K of an edge of a graph: with more, the rounding of dy would show in the flows
 
 
@@ -285,8 +287,14 @@ def free(net, p, nodes, edges, shares):
 
 @kernel
 def rigid_strength(n, p, resolution):
-    """The strength of an edge that keeps its ends within ``resolution`` under any flow there is."""
-    return 4.0 * n * np.exp(min(-(p - 1.0) * np.log(resolution), 600.0))
+    """The strength of an edge that keeps its ends within ``resolution`` under any flow there is, if p is not large."""
+    return 4.0 * n * np.exp(min(-(p - 1.0) * np.log(resolution), _LARGEST))
+
+
+@kernel
+def out_of_reach(p, resolution):
+    """Whether no number is large enough for that: what is stronger than the rest cannot be told from what is rigid."""
+    return -(p - 1.0) * np.log(resolution) > _LARGEST
 
 
 @kernel

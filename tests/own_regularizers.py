@@ -6,9 +6,8 @@ import numpy as np
 from scipy.special import xlogy
 
 import regmax
-from regmax._graph import edges_parameter
-from regmax._parameters import ABOVE_ONE, NON_NEGATIVE, parameter, structure
 from regmax._regularizer import Regularizer
+from regmax.authoring import ABOVE_ONE, NON_NEGATIVE, edges_parameter, parameter, structure
 
 __all__ = ["OWN", "Entropy", "EntropyOnGraph", "Form", "Fused", "FusedForm", "PNorm", "Pulled", "Quadratic", "positive"]
 

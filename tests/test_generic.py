@@ -1,5 +1,7 @@
 """A user's own Omega: against the operators of regmax, against CVXPY, on rows that break solvers, and badly written."""
 
+import pickle
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -8,9 +10,9 @@ import pytest
 
 import regmax
 from regmax._generic_jacobian import LARGEST
-from regmax._parameters import NON_NEGATIVE, POSITIVE, parameter
 from regmax._regularizer import Regularizer
 from regmax.adapters import cvxpy as witness
+from regmax.authoring import NON_NEGATIVE, POSITIVE, parameter
 from regmax.solvers import generic as solver
 from regmax.solvers import splitting
 from regmax.verify import check, verify
@@ -268,6 +270,11 @@ BAD = [
         {"penalty": lambda self, y, live: y, "penalty_prox": lambda self, v, step, live: v},
         r"own_bad: penalty must return one number, got shape \(6,\)",
     ),
+    ({"smooth_gradient": lambda self, y, live: y + 0j}, "own_bad: smooth_gradient must return real .*, got complex128"),
+    ({"smooth_gradient": lambda self, y, live: None}, "own_bad: smooth_gradient must return real numbers, got None"),
+    ({"smooth_gradient": lambda self, y, live: "1"}, "own_bad: smooth_gradient must return real numbers, got str"),
+    ({"smooth_gradient": lambda self, y, live: y.astype(object)}, "own_bad: smooth_gradient must .*, got object"),
+    ({"smooth_gradient": lambda self, y, live: [y, 1.0]}, "own_bad: smooth_gradient must return numbers, got a ragged"),
 ]
 
 
@@ -306,6 +313,98 @@ def test_missing_hooks(registry):
     with pytest.raises(TypeError, match=r"Plain: lam must be declared as a parameter, with a rule"):
         Plain()
 
+    @dataclass(frozen=True)
+    class Compared(Quadratic):
+        name = "own_compared"
+
+    class Undecorated(Quadratic):
+        name = "own_undecorated"
+        lam: float = parameter(0.1, NON_NEGATIVE)
+
+    for kind, named in ((Compared, {}), (Undecorated, {"lam": 0.2})):
+        with pytest.raises(TypeError, match=rf"{kind.__name__}: the class must be decorated with @dataclass\(frozen"):
+            kind(**named)
+
+
+def test_the_first_position_is_the_subclass_own():
+    own = PNorm(3.0, gamma=0.5)
+    assert (own.p, own.gamma) == (3.0, 0.5)
+    assert repr(own) == "PNorm(gamma=0.5, p=3.0)"
+    assert pickle.loads(pickle.dumps(own)) == own
+    with pytest.raises(TypeError, match="positional argument"):
+        Quadratic(0.5)
+
+
+def test_a_hook_that_writes_hurts_nobody(registry):
+    def overwritten(self, y, live):
+        found = y.copy()
+        y[:], live[:] = np.nan, False
+        return found
+
+    x = scores()
+    x[:, 1] = -np.inf
+    writes = written(smooth_gradient=overwritten)()
+    np.testing.assert_array_equal(writes(x), Quadratic()(x))
+    np.testing.assert_array_equal(writes.certify(x, writes(x)).gap, Quadratic().certify(x, writes(x)).gap)
+
+
+def variation(self, y, live):
+    return 0.1 * np.sum(np.abs(np.diff(y))[live[1:] & live[:-1]])
+
+
+CONTRADICTIONS = [
+    ({"smooth_gradient": lambda self, y, live: 2 * y}, "smooth_gradient must be the gradient of smooth, which rises"),
+    ({"smooth": lambda self, y, live: 0.0}, "smooth_gradient must be the gradient of smooth, which rises by 0 where"),
+    ({"smooth_hessian": lambda self, y, v, live: 2 * v}, "smooth_hessian must be the derivative of smooth_gradient"),
+    ({"strong_convexity": 1e9}, "strong_convexity must be at most 1, that of Omega between two points, got 1e+09"),
+    (
+        {"penalty": variation, "penalty_prox": lambda self, v, step, live: v},
+        "penalty_prox must minimise |d - v|^2 / 2 + step penalty(d), but",
+    ),
+    (
+        {"penalty": variation, "penalty_prox": lambda self, v, step, live: regmax.prox.tv(v, 0.1 * step)},
+        "penalty_prox must minimise |d - v|^2 / 2 + step penalty(d), but",  # it forgets which entries are masked
+    ),
+]
+
+
+@pytest.mark.parametrize(("hooks", "sentence"), CONTRADICTIONS, ids=range(len(CONTRADICTIONS)))
+def test_hooks_that_contradict_each_other_fail(registry, hooks, sentence):
+    kind = written(**hooks)
+    report = verify(kind, case="own_bad/0/5/hooks/float64/plain")
+    said = [failure for failure in report.failures if sentence in failure.what]
+    assert len(said) == 1
+    assert said[0].line == 'regmax.verify.verify(Bad, case="own_bad/0/5/hooks/float64/plain")'
+    again = eval(said[0].line, {"regmax": regmax, "Bad": kind})
+    assert said[0].what in [failure.what for failure in again.failures]
+
+
+@every_kind
+def test_good_hooks_do_not_contradict_each_other(kind):
+    assert not [said for n in (2, 5, 12) for own in kind.samples(n) for said in own.contradictions(n, seed=1)]
+
+
+def test_an_omega_that_is_not_convex_fails(registry):
+    down = {"smooth": lambda self, y, live: -0.5 * y @ y, "smooth_gradient": lambda self, y, live: -y}
+    kind = written(**down, strong_convexity=0.0, as_cvxpy=lambda self, y, live: -0.5 * (y @ y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", regmax.ConvergenceWarning)
+        said = "".join(failure.what for failure in verify(kind, sizes=(3,), rows=2).failures)
+    assert "own_bad: the Jacobian needs a smooth part that curves" in said
+    assert "own_bad: Omega must be convex, but half way between two points" in said
+    assert "own_bad: CVXPY must see that Omega is convex" in said
+
+
+def test_lines_of_a_stranger_name_the_class_of_the_user():
+    lines = [
+        check(lambda x: regmax.sparsemax(x), asked, sizes=(4,), rows=1).failures[0].line
+        for asked in (Entropy, Entropy(gamma=0.5))
+    ]
+    assert [re.match(r"(.*), case=", line)[1] for line in lines] == [
+        "regmax.verify.check(solver, Entropy",
+        "regmax.verify.check(solver, Entropy(gamma=0.5)",
+    ]
+
 
 def test_derivatives_in_arrays_of_parameters(registry):
     @dataclass(frozen=True, eq=False)
@@ -322,7 +421,7 @@ def test_derivatives_in_arrays_of_parameters(registry):
             return np.where(live, self.costs * y, 0.0)
 
         def penalty(self, y, live):
-            return np.sum(self.weights * np.abs(np.diff(y)))
+            return np.sum((self.weights * np.abs(np.diff(y)))[live[1:] & live[:-1]])
 
         def penalty_prox(self, v, step, live):
             return regmax.prox.tv(v, step, weights=self.weights, where=live)

@@ -55,6 +55,12 @@ def test_certificate_gap(n, operator):
 
 
 @every_case
+def test_nothing_is_certified_for_an_empty_batch(n, operator):
+    none = np.empty((0, n))
+    assert operator.certify(none, none).gap.shape == (0,)
+
+
+@every_case
 def test_certificate_gap_in_float32(n, operator):
     for family, x in rows(n, operator, np.float32):
         y = operator.argmax(x)
@@ -75,6 +81,18 @@ def test_certificate_bounds_the_distance_and_the_suboptimality(n, operator):
     better = np.sum(x * (y - other), axis=1) - gamma * (operator.value(y) - operator.value(other))
     assert np.all(better <= found.gap + 1e-12)
     assert np.all(np.linalg.norm(y - other, axis=1) <= found.error_bound + 1e-9)
+
+
+@smooth_case
+@pytest.mark.parametrize("share", [1e-10, 1e-5, 1e-2])
+def test_the_gap_of_an_inexact_answer_is_near_what_it_lacks(n, operator, share):
+    """Even where it misses ties by less than can be seen, and no subgradient there proves anything."""
+    x, _ = scattered(n)
+    y = operator.argmax(x)
+    domain = operator._domain(operator._spread(operator._batch(x)))
+    other = (1 - share) * y + share * domain.sample(np.random.default_rng(0), np.ones(x.shape, bool))
+    lacks = np.sum(x * (y - other), axis=1) - strength(operator, x) * (operator.value(y) - operator.value(other))
+    assert np.all(operator.certify(x, other).gap <= np.maximum(lacks, 0.0) + 1e-6 * scale(operator, x))
 
 
 @smooth_case

@@ -371,3 +371,35 @@ def test_vectors_at_p_1_are_proved(lam):
         rng = np.random.default_rng(seed)
         edges = np.argwhere(np.tril(rng.random((12, 12)) < 0.4, -1))
         assert_proved(prox.PLaplacian(1.0, lam, edges), rng.normal(size=(3, 12, 2)), axis=(-2, -1))
+
+
+def test_a_node_is_masked_with_one_of_its_features_in_the_certificate_too():
+    x = np.random.default_rng(0).normal(size=(6, 2))
+    x[2, 0] = -np.inf
+    operator = prox.PLaplacian(1.5, 0.3)
+    assert operator.certify(x, operator.prox(x, (0, 1)), (0, 1)).gap <= 1e-15
+
+
+@pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
+def test_faint_values_are_smoothed_too(p):
+    faint, scale = prox.plaplacian([1e-310, 0.0, 5e-311], p, 0.3), 2.0**-1000
+    assert np.isfinite(faint).all()
+    if p == 2:
+        x = np.array([1.0, 0.0, 0.5])
+        np.testing.assert_allclose(prox.plaplacian(x * scale, p, 0.3) / scale, prox.plaplacian(x, p, 0.3), rtol=1e-13)
+
+
+@pytest.mark.parametrize(("p", "scale"), [(300, 1), (100, 1e3), (2000, 1), (30, 1e9)])
+def test_strengths_beyond_all_numbers_are_not_taken_for_infinite_ones(p, scale):
+    x = scale * np.array([10.0, 0.0, -5.0, 8.0])
+    operator = prox.PLaplacian(p, 0.3)
+    with pytest.warns(regmax.ConvergenceWarning):
+        y = operator.prox(x)
+    assert operator.certify(x, y).gap > 1e-6
+
+
+def test_the_best_point_is_returned_where_a_large_graph_does_not_converge():
+    x, operator = 100 * np.random.default_rng(0).normal(size=625), prox.PLaplacian(30, 1.0, regmax.grid_edges(25, 25))
+    with pytest.warns(regmax.ConvergenceWarning):
+        y = operator.prox(x)
+    assert operator.objective(x, y) <= operator.objective(x, np.full(625, x.mean())) * (1 + 1e-12)

@@ -119,6 +119,22 @@ def test_the_certificate_bounds_distance_and_objective(proximal):
 
 
 @some_case
+def test_nothing_is_certified_for_an_empty_batch(proximal):
+    none = np.empty((0, 7))
+    assert proximal.certify(none, none).gap.shape == (0,)
+
+
+@some_case
+@pytest.mark.parametrize("share", [1e-9, 1e-5, 1e-2])
+def test_the_gap_of_an_inexact_answer_is_what_it_lacks(proximal, share):
+    x = noise(7)
+    y = proximal(x)
+    other = (1 - share) * y + share * proximal(np.roll(x, 1, axis=0))
+    lacks = proximal.objective(x, other) - proximal.objective(x, y)
+    assert np.all(proximal.certify(x, other).gap <= np.maximum(lacks, 0.0) + 1e-12 * scale_of(proximal, x, y) ** 2)
+
+
+@some_case
 def test_no_point_nearby_is_better(proximal):
     if proximal.certify(noise(7), noise(7)).feasibility.max() > 0:
         return  # a set: points nearby may lie outside

@@ -17,6 +17,7 @@ from regmax._rows import Rows, as_rows
 from regmax.solvers import plaplacian as solver
 from regmax.solvers import plaplacian_graph
 from regmax.solvers._threads import run
+from regmax.solvers.plaplacian_path import out_of_reach
 
 from ._proximal import Proximal
 
@@ -65,6 +66,12 @@ class PLaplacian(OnGraph, Proximal):
     def _spread(self, batch: Rows) -> Spread:
         return {**super()._spread(batch), "nodes": np.array(batch.item_shape[0])}
 
+    def _wide(self, batch: Rows) -> tuple[NDArray[Any], NDArray[Any], Spread]:
+        x, live, p = super()._wide(batch)
+        d = x.shape[1] // int(p["nodes"])
+        whole = np.repeat(_nodes(live, p), d, axis=1)
+        return np.where(whole, x, -np.inf), whole, p
+
     def _is_chain(self, x: NDArray[Any], p: Spread) -> bool:
         return self.edges is None and p["nodes"] == x.shape[1]
 
@@ -98,16 +105,16 @@ class PLaplacian(OnGraph, Proximal):
         values, left = _by_feature(y, p), _by_feature(r, p)
 
         def gap(flow: NDArray[Any]) -> NDArray[Any]:
-            missing = (left - outflow(flow, nodes.shape[1], p)).reshape(len(y), -1)
+            missing = (left - outflow(flow, nodes.shape[1], p)).reshape(y.shape)
             return 0.5 * np.sum(missing**2, axis=1) + laplacian.slack(values, flow, nodes, p, d)
 
         def solved() -> NDArray[Any]:
             flow = np.zeros((len(y), d * len(p["edges"])))
             self._solved(np.where(live, y + r, -np.inf), p, flow, np.empty_like(y))
-            return flow.reshape(len(y) * d, -1)
+            return flow.reshape(len(y) * d, len(p["edges"]))
 
         flow = laplacian.certifying_flow(values + left, values, nodes, p, d, gap, solved)
-        taken = outflow(flow, nodes.shape[1], p).reshape(len(y), d, -1)
+        taken = outflow(flow, nodes.shape[1], p).reshape(len(y), d, nodes.shape[1])
         return taken.transpose(0, 2, 1).reshape(y.shape), laplacian.slack(values, flow, nodes, p, d)
 
     def _penalty(self, y: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[Any]:
@@ -115,7 +122,10 @@ class PLaplacian(OnGraph, Proximal):
 
     def _in_units(self, p: Spread, unit: NDArray[Any]) -> Spread:
         with np.errstate(over="ignore", under="ignore"):
-            return {**p, "lam": p["lam"] * unit ** (p["p"] - 2)}
+            lam = p["lam"] * unit ** (p["p"] - 2)
+        # Of large p, what overflows need not be rigid, as lam = inf is; nothing can be said about it.
+        beyond = np.isinf(lam) & np.isfinite(p["lam"]) & out_of_reach(p["p"], np.finfo(float).eps)
+        return {**p, "lam": np.where(beyond, np.nan, lam)}
 
     def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
         nodes, d = _nodes(x != -np.inf, p), _features(y, p)
@@ -152,12 +162,12 @@ def _features(rows: NDArray[Any], p: Spread) -> int:
 def _by_feature(rows: NDArray[Any], p: Spread) -> NDArray[Any]:
     """Rows of flattened (nodes, features) as one row of nodes per feature."""
     folded = rows.reshape(len(rows), int(p["nodes"]), _features(rows, p))
-    return np.ascontiguousarray(folded.transpose(0, 2, 1)).reshape(-1, int(p["nodes"]))
+    return np.ascontiguousarray(folded.transpose(0, 2, 1)).reshape(len(rows) * _features(rows, p), int(p["nodes"]))
 
 
 def _nodes(live: NDArray[Any], p: Spread) -> NDArray[Any]:
     """Which nodes take part."""
-    return np.asarray(live.reshape(len(live), int(p["nodes"]), -1).all(axis=2))
+    return np.asarray(live.reshape(len(live), int(p["nodes"]), _features(live, p)).all(axis=2))
 
 
 def plaplacian(

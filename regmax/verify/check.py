@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from regmax._parametrised import Parametrised
 
 from .instances import LAYOUTS, families
-from .judge import BATCHES, DEFAULT_TOLERANCE, DERIVATIVES, Judge
+from .judge import BATCHES, DEFAULT_TOLERANCE, DERIVATIVES, HOOKS, Judge
 from .report import Case, Failure, Report
 from .runner import InProcess, OwnProcess, Runner, SolverError
 from .subject import kinds
@@ -45,6 +45,13 @@ def _cases(operator: Parametrised, sample: int, sizes: Sequence[int], *, ours: b
             yield Case(operator.name, sample, n, DERIVATIVES)
         if ours and n > 1:
             yield Case(operator.name, sample, n, BATCHES)
+        if ours and n in _SMOOTH_SIZES and _written_as_hooks(operator):
+            yield Case(operator.name, sample, n, HOOKS)
+
+
+def _written_as_hooks(operator: Any) -> bool:
+    """Whether Omega is known by what a user wrote of it, which may contradict itself."""
+    return hasattr(operator, "contradictions")
 
 
 def _covered(operator: Any, runner: Runner | None, chosen: Any) -> str | None:
@@ -79,20 +86,32 @@ def _kind(operator: Any) -> Any:
     raise TypeError(f"verify: operator must be an operator, its class or its name, got {operator!r}")
 
 
-def _asked_for(chosen: Any, name: str) -> str:
+def _class_of(chosen: Any) -> Any:
+    return type(chosen) if isinstance(chosen, Parametrised) else chosen
+
+
+def _is_ours(chosen: Any) -> bool:
+    """Whether regmax ships it, so that its name alone says what it is; a user's own class has to be passed."""
+    return _class_of(chosen).__module__.partition(".")[0] == "regmax"
+
+
+def _asked_for(chosen: Any) -> str:
     """How a caller would write what is judged against."""
-    if not isinstance(chosen, Parametrised):
-        return repr(name)
+    kind = _class_of(chosen)
+    if chosen is kind:
+        return repr(kind.name) if _is_ours(chosen) else kind.__name__
     if any(isinstance(v, np.ndarray) for v in vars(chosen).values()):
         return "operator"
-    return f"regmax.{'prox.' if name.startswith('prox.') else ''}{chosen!r}"
+    package = ("regmax.prox." if kind.name.startswith("prox.") else "regmax.") if _is_ours(chosen) else ""
+    return f"{package}{kind.__name__}{repr(chosen).removeprefix(kind.__qualname__)}"
 
 
 def _line(case: Case, solver: Any, chosen: Any, options: dict[str, Any]) -> str:
     """What to type to see one case again; ``options`` are those that are not the defaults."""
-    if isinstance(chosen, Parametrised) or callable(solver):
+    if isinstance(chosen, Parametrised) or callable(solver) or not _is_ours(chosen):
         named = "".join(f", {key}={value!r}" for key, value in options.items())
-        call = f"check(solver, {_asked_for(chosen, case.operator)}" if solver else f"verify({_asked_for(chosen, '')}"
+        judge = "solver" if callable(solver) else repr(solver)
+        call = f"check({judge}, {_asked_for(chosen)}" if solver else f"verify({_asked_for(chosen)}"
         return f'regmax.verify.{call}, case="{case}"{named})'
     flags = {"rows": "cases", **{key: key for key in ("seed", "tol", "timeout")}}
     given = [word for key, value in options.items() for word in (f"--{flags[key]}", str(value))]
@@ -118,7 +137,7 @@ def _only(case: str | None, chosen: Any) -> Case | None:
         return None
     only = Case.parse(case)
     said = families(2, rows=1, dtype=np.dtype(only.dtype if only.dtype in _DTYPES else "float64"))
-    known = [*said, DERIVATIVES, BATCHES]
+    known = [*said, DERIVATIVES, BATCHES, *([HOOKS] if _written_as_hooks(chosen) else [])]
     for value, allowed, what in (
         (only.operator, [chosen.name], "operator"),
         (only.family, known, "family"),

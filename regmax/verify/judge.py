@@ -14,7 +14,7 @@ from .report import Case, Measurement
 from .runner import Runner, SolverError
 from .subject import admissible, measure, objective, scale, size_of_answer, witness
 
-__all__ = ["BATCHES", "DEFAULT_TOLERANCE", "DERIVATIVES", "Judge"]
+__all__ = ["BATCHES", "DEFAULT_TOLERANCE", "DERIVATIVES", "HOOKS", "Judge"]
 
 Array = NDArray[Any]
 
@@ -28,7 +28,7 @@ _WITNESS_ROWS = 2
 _WITNESS_SIZES = range(1, 13)
 _SMOOTH_ROWS = 16
 #: Names in a case of what is no family.
-DERIVATIVES, BATCHES = "derivatives", "batches"
+DERIVATIVES, BATCHES, HOOKS = "derivatives", "batches", "hooks"
 
 
 class Judge:
@@ -74,7 +74,15 @@ class Judge:
         return y
 
     def judge(self, case: Case) -> tuple[Measurement, list[str]]:
-        """The worst row of a case, and one sentence per broken promise."""
+        """The worst row of a case, and one sentence per broken promise; that of the operator where it refuses."""
+        try:
+            return self._judged(case)
+        except ValueError as error:
+            return Measurement(case), [str(error)]
+
+    def _judged(self, case: Case) -> tuple[Measurement, list[str]]:
+        if case.family == HOOKS:
+            return Measurement(case), self._contradictions(case)
         if case.family == DERIVATIVES:
             return self._derivatives(case)
         if case.family == BATCHES:
@@ -158,6 +166,13 @@ class Judge:
                 problems.append(f"derivatives in parameters differ from difference quotients by {along:.1e}")
             worst = max(worst or 0.0, along)
         return Measurement(case, derivative=worst), problems
+
+    def _contradictions(self, case: Case) -> list[str]:
+        """What a user's Omega says against itself, where a row alone can carry its parameters."""
+        if not len(admissible(self.operator, scattered(case.n, 1, self.seed)[0])):
+            return []
+        found: list[str] = self.operator.contradictions(case.n, self.seed)
+        return found
 
     def _batches(self, case: Case) -> tuple[Measurement, list[str]]:
         """Rows must not depend on each other, nor on whether parameters are shared or given per row."""

@@ -110,4 +110,6 @@ def witness(operator: Parametrised, x: Array) -> Array:
             answer[:] = solve(operator, row)
         except (cvxpy.error.SolverError, RuntimeError):
             continue
+        except cvxpy.error.DCPError:
+            raise ValueError(f"{operator.name}: CVXPY must see that Omega is convex, but it does not") from None
     return answers
