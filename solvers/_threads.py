@@ -6,11 +6,13 @@ forked worker gets its own; Numba's ``prange`` dies there, or aborts under concu
 
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 
-__all__ = ["get_num_threads", "kept_rows", "run", "set_num_threads"]
+__all__ = ["get_num_threads", "kept_rows", "limit", "run", "set_num_threads"]
 
 _BLOCK = 1 << 20  # elements per block: a signal such as Ctrl-C is seen between blocks
 _BLOCKS_PER_THREAD = 4  # so that none waits long for the slowest
@@ -19,6 +21,7 @@ _WORTH_A_THREAD = 1 << 15  # elements below which handing work over costs more t
 _KEPT = 6 << 20  # entries that a thread keeps for its next call at most
 
 _kept = threading.local()
+_limited = threading.local()
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 _MOST_THREADS = 1024  # of a pool, which starts them only as they are needed
@@ -46,6 +49,9 @@ def get_num_threads() -> int:
     -----
     Raises nothing. Source: regmax.
     """
+    limited = getattr(_limited, "threads", None)
+    if limited is not None:
+        return limited
     if _threads is not None:
         return _threads
     try:
@@ -77,6 +83,17 @@ def set_num_threads(n: int) -> None:
     if n < 1:
         raise ValueError(f"set_num_threads: n must be >= 1, got {n}")
     _threads = n.__index__()
+
+
+@contextmanager
+def limit(threads: int) -> Iterator[None]:
+    """Within it this thread spreads its work over so many threads, whatever is set for others."""
+    before = getattr(_limited, "threads", None)
+    _limited.threads = threads
+    try:
+        yield
+    finally:
+        _limited.threads = before
 
 
 def _pool() -> ThreadPoolExecutor:

@@ -1,0 +1,54 @@
+"""The operators as torch sees them: what can be asked of the classes of regmax without looking into them again.
+
+Plain tuples, because torch.compile follows every step of a call.
+"""
+
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Any, NamedTuple
+
+import regmax
+from regmax import Regularizer
+from regmax._parameters import COUNT
+
+__all__ = ["Declared", "Operator", "operator_of", "shipped"]
+
+
+class Declared(NamedTuple):
+    """One parameter: its default, what its arrays broadcast against, and its rule."""
+
+    name: str
+    default: Any
+    kind: str
+    words: str
+    holds: Callable[[Any], Any] | None
+    counts: bool
+
+
+class Operator(NamedTuple):
+    """One operator: its name and parameters, whether its unit is a matrix, and whether derivatives see the scores."""
+
+    name: str
+    kind: type[Regularizer]
+    parameters: tuple[Declared, ...]
+    matrix: bool
+    sees_scores: bool
+
+
+def _declared(field: Any) -> Declared:
+    rule = field.metadata["rule"]
+    default = None if field.default is MISSING else field.default
+    words, holds = ("", None) if rule is None else (rule.words, rule.holds)
+    return Declared(field.name, default, field.metadata["kind"], words, holds, rule is COUNT)
+
+
+def operator_of(kind: type[Regularizer]) -> Operator:
+    """What torch needs to know about a class of operators."""
+    parameters = tuple(_declared(field) for field in fields(kind))
+    by_weights = all(one.kind in ("row", "item") for one in parameters) and kind.is_gradient and not kind.sees_masks
+    return Operator(kind.name, kind, parameters, kind.matrix, not by_weights)
+
+
+def shipped() -> dict[str, Operator]:
+    """The operators that regmax ships, by name."""
+    return {name: operator_of(kind) for name, kind in regmax.operators().items()}

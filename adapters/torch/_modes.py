@@ -1,0 +1,41 @@
+"""In which mode of torch a call is made. The private names that tell are used here and nowhere else."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["compiling", "has_memory", "plain", "transformed"]
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+compiling = torch.compiler.is_compiling
+
+
+def transformed() -> bool:
+    """Whether a transform of torch.func is active; said to be where this torch cannot tell."""
+    try:
+        return torch._C._are_functorch_transforms_active()
+    except AttributeError:
+        return True
+
+
+def _watched() -> bool:
+    """Whether a forward derivative or a dispatch mode would miss what happens outside torch."""
+    try:
+        return torch.autograd.forward_ad._current_level >= 0 or torch._C._len_torch_dispatch_stack() > 0
+    except AttributeError:
+        return True
+
+
+def plain(*tensors: Any) -> bool:
+    """Whether nothing but reverse-mode autograd looks on, so that memory may be handed to kernels."""
+    return all(type(tensor) in _PLAIN for tensor in tensors) and not transformed() and not _watched()
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Whether a tensor is memory of this machine and no batch of it seen by a vmap, old or new."""
+    try:
+        return torch._C._dispatch_keys(tensor).has(torch._C.DispatchKey.CPU)
+    except AttributeError:
+        return False

@@ -1,0 +1,170 @@
+"""Every operator as a function on tensors: ``fusedmax(x, lam=0.1, dim=-1, mask=None)``; made from the registry."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import _modes, _ops
+from ._call import call_of
+from ._declared import Declared, Operator, operator_of, shipped
+from ._rows import parameter_rows, scores, weights_like
+
+__all__ = ["argmax", "solve"]  # and the operators, below
+
+
+def _as_given(operator: Operator, declared: Declared, value: Any, x: Any) -> Any:
+    """A parameter as a number, word, tuple or None that is fixed, or as a tensor."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list) and declared.name == "shape":
+        return tuple(value)
+    if isinstance(value, np.ndarray | list):
+        return torch.as_tensor(value, device=x.device if isinstance(x, Tensor) else None)
+    return value
+
+
+def _split(operator: Operator, values: dict[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The parameters that are fixed, and those that are tensors."""
+    fixed, tensors = {}, {}
+    for declared in operator.parameters:
+        value = values.pop(declared.name, declared.default)
+        if type(value) not in (int, float, str, tuple) and value is not None:
+            value = _as_given(operator, declared, value, x)
+        (tensors if isinstance(value, Tensor) else fixed)[declared.name] = value
+    if values:
+        raise TypeError(f"{operator.name}: {next(iter(values))} is not one of its parameters")
+    return fixed, tensors
+
+
+def _check_number(operator: Operator, declared: Declared, value: Any) -> None:
+    if type(value) in (int, float) and declared.holds is not None and not declared.holds(value):
+        raise ValueError(f"{operator.name}: {declared.name} must {declared.words}, got {value}")
+
+
+def _all_rows(operator: Operator, fixed: dict[str, Any], rows: Tensor) -> dict[str, Tensor]:
+    """Numbers as tensors, because what is traced or transformed sees no others."""
+    found = {}
+    for declared in operator.parameters:
+        value = fixed.get(declared.name)
+        if type(value) in (int, float):
+            _check_number(operator, declared, value)
+            width = rows.shape[1] if declared.kind == "item" else 1
+            dtype = torch.int64 if declared.counts else rows.dtype
+            found[declared.name] = rows.new_full((1, width), value, dtype=dtype)
+    return found
+
+
+def solve(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
+    """The weights of an operator in whatever mode torch is in."""
+    fixed, tensors = _split(operator, values, x)
+    traced = _modes.compiling()
+    fast = not traced and _modes.plain(x, *tensors.values())
+    pair = operator.matrix and fixed.get("shape") is None
+    rows, layout = scores(operator.name, x, dim, mask, pair, not fast or x.device.type != "cpu")
+    if operator.matrix:
+        fixed["shape"] = layout.item_shape if pair else fixed["shape"]
+    by_name = {declared.name: declared for declared in operator.parameters}
+    spread = {
+        name: parameter_rows(operator.name, by_name[name], value, layout, rows) for name, value in tensors.items()
+    }
+    if fast:
+        call = call_of(operator, tuple(spread), tuple(fixed.items()))
+        return weights_like(_ops.fast(call, rows, tuple(spread.values())), layout)
+    spread = {**spread, **_all_rows(operator, fixed, rows)}
+    shape, word = fixed.get("shape") or (), fixed.get("reading") or ""
+    if traced:
+        y = _ops.traced(operator, rows, ",".join(spread), tuple(spread.values()), shape, word)
+    else:
+        texture = tuple((name, fixed[name]) for name in ("shape", "reading") if fixed.get(name))
+        y = _ops.full(call_of(operator, tuple(spread), texture), rows, tuple(spread.values()))
+    return weights_like(y, layout)
+
+
+def argmax(omega: Any, x: Tensor, dim: Any = -1, mask: Tensor | None = None) -> Tensor:
+    """``omega.argmax(x)`` of a regmax operator, also of your own, with its derivatives.
+
+    Parameters
+    ----------
+    omega : regmax.Regularizer
+        For example ``regmax.Fusedmax(lam=0.2)``.
+    x : Tensor, shape (..., n)
+        Scores; n of them along ``dim``.
+    dim : int or pair of ints, default -1
+        The dim that holds the scores of one problem; of a matrix its two dims, by default the last.
+    mask : bool Tensor that broadcasts against ``x``, optional
+        True = takes part.
+
+    Returns
+    -------
+    Tensor of the shape and dtype of ``x``
+        Weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence, where a parameter, the dim or the mask breaks its rule.
+
+    Notes
+    -----
+    Source: regmax.
+    """
+    return solve(operator_of(type(omega)), x, dim, mask, omega._fields())
+
+
+_DOCUMENTATION = """{first}
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., n)
+        Scores; n of them along ``dim``.
+{parameters}
+    dim : int{pair}, default -1
+        The dim that holds the scores of one problem{matrix}.
+    mask : bool Tensor that broadcasts against ``x``, optional
+        True = takes part; other entries get weight 0. Entries of -inf are masked too.
+
+    Returns
+    -------
+    Tensor of the shape and dtype of ``x``
+        Weights; zeros where a whole row is masked, NaN in a row with NaN or +inf.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence, where a parameter, the dim or the mask breaks its rule.
+
+    Notes
+    -----
+    Differentiable in ``x`` and in every parameter that is a tensor of real numbers. See :class:`regmax.{kind}`.
+    """
+
+
+def _function(operator: Operator) -> Any:
+    """The function of one operator."""
+
+    def function(x: Tensor, *, dim: Any = -1, mask: Tensor | None = None, **values: Any) -> Tensor:
+        return solve(operator, x, dim, mask, values)
+
+    function.__name__ = function.__qualname__ = operator.name
+    function.__module__ = __name__.removesuffix(".functional")
+    only = inspect.Parameter.KEYWORD_ONLY
+    own = [inspect.Parameter(one.name, only, default=one.default) for one in operator.parameters]
+    whole = list(inspect.signature(function).parameters.values())[:-1]
+    function.__signature__ = inspect.Signature([whole[0], *own, *whole[1:]], return_annotation=Tensor)  # type: ignore[attr-defined]
+    lines = [f"    {one.name} : as for :class:`regmax.{operator.kind.__name__}`, or a tensor" for one in operator.parameters]
+    function.__doc__ = _DOCUMENTATION.format(
+        first=inspect.getdoc(operator.kind).partition("\n")[0],  # type: ignore[union-attr]
+        parameters="\n".join(lines),
+        pair=" or pair of ints" if operator.matrix else "",
+        matrix=", or the two of a matrix; by default the last two" if operator.matrix else "",
+        kind=operator.kind.__name__,
+    )
+    return function
+
+
+for _name, _operator in shipped().items():
+    globals()[_name] = _function(_operator)
+    __all__ += [_name]  # noqa: PLE0604
