@@ -8,7 +8,19 @@ groups held fixed, so that autograd, forward mode and vmap go through them to an
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import budgetmax, entmax, fusedmax, graphfusedmax, oscarmax, plaplacemax, pnorm, softmax, sparsemax, topkmax
+from . import (
+    budgetmax,
+    entmax,
+    fusedmax,
+    graphfusedmax,
+    kregularmax,
+    oscarmax,
+    plaplacemax,
+    pnorm,
+    softmax,
+    sparsemax,
+    topkmax,
+)
 
 __all__ = ["TWINS", "Twin"]
 
@@ -44,5 +56,6 @@ TWINS = {
     "graphfusedmax": _ON_GRAPH,
     "tv2dmax": _ON_GRAPH,
     "plaplacemax": Twin(plaplacemax.weights, plaplacemax.groups, plaplacemax.jvp, plaplacemax.vjp),
+    "kregularmax": Twin(kregularmax.weights, no_groups, kregularmax.jvp, kregularmax.vjp),
     "oscarmax": Twin(oscarmax.weights, oscarmax.groups, oscarmax.jvp, oscarmax.vjp),
 }

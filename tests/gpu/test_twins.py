@@ -31,6 +31,8 @@ def tensors(operator, x, device):
     """The parameters of each row as the twins take them."""
     p = {}
     for name, value in operator._spread(operator._batch(x)).items():
+        if operator.name == "kregularmax" and name in ("rows", "columns", "upper"):
+            continue
         if name == "shape":
             p[name] = tuple(value.tolist())
         elif name in ("reading", "chain"):
@@ -228,6 +230,6 @@ def test_products_compile_without_a_break(name):
     def both(scores, y, g, dx):
         return twin.vjp(scores, y, labels, g, p, tuple(dp)), twin.jvp(scores, y, labels, dx, dp, p)
 
-    torch.testing.assert_close(
-        torch.compile(both, fullgraph=True, backend="eager")(scores, y, g, dx), both(scores, y, g, dx)
-    )
+    torch._dynamo.reset()  # or the functions of the other operators count as versions of this one
+    compiled = torch.compile(both, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(scores, y, g, dx), both(scores, y, g, dx))
