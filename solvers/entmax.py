@@ -11,7 +11,7 @@ import numpy as np
 
 from ._elementary import power, power_near_one, whole_power
 from ._jit import kernel
-from .rows import enter, limits, normalise, room
+from .rows import enter, extent, limits, normalise, room
 from .simplex import sparsemax_row
 from .softmax import softmax_row, weighted_jacobian_row
 from .threshold import MAX_STEPS, onward, safeguarded
@@ -203,13 +203,22 @@ def entmax(x, gamma, alpha, out, start, stop):
 @kernel
 def relative_powers(y, exponent, out):
     """Write ``(y / reference)^exponent`` on the support, at most 1, and return the reference, an entry of y."""
-    zero = y.dtype.type(0)
-    reference = zero
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    top = extent(y)[0]
     for i in range(y.size):
-        if y[i] > zero and (reference == zero or (y[i] > reference) == (exponent > zero)):
-            reference = y[i]
-    for i in range(y.size):
-        out[i] = (y[i] / reference) ** exponent if y[i] > zero else zero
+        out[i] = y[i] if y[i] > zero else top
+    reference = top if exponent > zero else extent(out)[1]
+    reference = max(reference, limits(y)[0])
+    inverse = one / reference
+    if exponent == zero:
+        for i in range(y.size):
+            out[i] = one if y[i] > zero else zero
+    elif exponent + exponent == one:
+        for i in range(y.size):
+            out[i] = np.sqrt(y[i] * inverse)
+    else:
+        for i in range(y.size):
+            out[i] = power(y[i] * inverse, exponent, limits(y)[0])
     return reference
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._jit import exact, kernel
 from .rows import BLOCK, compensated, enter, extent, kth_largest, limits, normalise, room, row_sum
-from .softmax import weighted_jacobian_row
+from .softmax import even_jacobian_row
 from .threshold import MAX_STEPS, middle, onward, safeguarded
 
 __all__ = [
@@ -155,12 +155,8 @@ def sparsemax(x, gamma, out, start, stop):
 
 @kernel
 def sparsemax_jacobian(y, v, gamma, out, start, stop):
-    one, zero = y.dtype.type(1), y.dtype.type(0)
-    work = np.empty_like(y[0])
     for r in range(start, stop):
-        for i in range(work.size):
-            work[i] = one if y[r, i] > zero else zero
-        weighted_jacobian_row(work, v[r], gamma[r], out[r])
+        even_jacobian_row(y[r], v[r], gamma[r], out[r])
 
 
 @kernel
@@ -298,7 +294,7 @@ def budgetmax_jacobian(y, v, gamma, upper, out, start, stop):
         bound = upper[r % upper.shape[0]]
         for i in range(work.size):
             work[i] = one if zero < y[r, i] < bound[i] else zero
-        weighted_jacobian_row(work, v[r], gamma[r], out[r])
+        even_jacobian_row(work, v[r], gamma[r], out[r])
 
 
 @kernel

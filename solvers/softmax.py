@@ -4,10 +4,10 @@ Source: Boltzmann's distribution; the shift is folklore.
 """
 
 from ._elementary import exp
-from ._jit import exact, kernel
-from .rows import enter, normalise, room, row_sum
+from ._jit import exact, inlined, kernel
+from .rows import enter, extent, normalise, room, row_sum
 
-__all__ = ["softmax", "softmax_row", "weighted_jacobian_row"]
+__all__ = ["centred", "even_jacobian_row", "softmax", "softmax_row", "weighted_jacobian_row"]
 
 
 @kernel
@@ -35,26 +35,65 @@ def centred(v, origin, mean, out):
         out[i] = (v[i] - origin) - mean
 
 
+@exact
+def _less_mean(y, v, origin, mean, inverse, out):
+    """Write ``(v - origin - mean) inverse`` on the support of y, in that order, and 0 elsewhere."""
+    zero = v.dtype.type(0)
+    for i in range(v.size):
+        d = ((v[i] - origin) - mean) * inverse
+        out[i] = d if y[i] > zero else zero
+
+
+@inlined
+def even_jacobian_row(y, v, gamma, out):
+    """``(v - mean v) / gamma`` on the support of y; of the mean, which may be large, the rest is found again."""
+    one, zero = v.dtype.type(1), v.dtype.type(0)
+    total, support, rest = zero, zero, zero
+    for i in range(v.size):
+        total += v[i] if y[i] > zero else zero
+        support += one if y[i] > zero else zero
+    support = max(support, one)
+    origin = total / support
+    for i in range(v.size):
+        rest += v[i] - origin if y[i] > zero else zero
+    _less_mean(y, v, origin, rest / support, one / gamma, out)
+
+
+@exact
+def _weighted(g, v, origin, mean, inverse, out):
+    """Write ``g (v - origin - mean) inverse``, in that order."""
+    zero = v.dtype.type(0)
+    for i in range(v.size):
+        d = (v[i] - origin) - mean
+        out[i] = g[i] * d * inverse if g[i] > zero and d != zero else zero
+
+
 @kernel
+def _at_heaviest(g, v):
+    """v at the largest weight: where several are, their mean."""
+    one, zero, top = g.dtype.type(1), g.dtype.type(0), extent(g)[0]
+    total, ties = zero, zero
+    for i in range(v.size):
+        at = g[i] == top
+        total += v[i] if at else zero
+        ties += one if at else zero
+    return total / ties
+
+
+@inlined
 def weighted_jacobian_row(g, v, gamma, out):
     """``(diag g - g g^T / sum g) v / gamma`` with weights ``g >= 0``; an infinite result only where it is not 0.
 
-    v is taken relative to its value at the largest weight, where the difference to the mean would cancel.
+    v is taken relative to what it is at the largest weight, where the difference to the mean would cancel.
     """
-    zero = v.dtype.type(0)
-    heaviest = 0
-    for i in range(g.size):
-        heaviest = i if g[i] > g[heaviest] else heaviest
-    total, mean, origin = row_sum(g), zero, v[heaviest]
+    one, zero = v.dtype.type(1), v.dtype.type(0)
+    total, mean, origin = row_sum(g), zero, _at_heaviest(g, v)
     for i in range(v.size):
         mean += g[i] * (v[i] - origin) if g[i] > zero else zero
     if total == zero:
         out[:] = zero
         return
-    centred(v, origin, mean / total, out)
-    for i in range(v.size):
-        out[i] = g[i] * out[i] if g[i] > zero else zero
-        out[i] = out[i] / gamma if out[i] != zero else zero
+    _weighted(g, v, origin, mean / total, one / gamma, out)
 
 
 @kernel

@@ -20,6 +20,7 @@ class Call:
         self.operator = operator
         self.names = names
         self.fixed = dict(fixed)
+        self.spreads: dict[Any, dict[str, Any]] = {}
         self.shape: tuple[int, int] | None = self.fixed.get("shape")
 
     @property

@@ -1,5 +1,7 @@
 """The kernels of regmax on the memory of CPU tensors: weights, and the product of a vector with their derivatives."""
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,12 @@ from regmax.solvers import _threads
 
 from ._call import Call
 
-__all__ = ["pullback", "weights"]
+__all__ = ["product", "pullback", "weights"]
+
+Values = Sequence[Tensor]
 
 _LARGE = 1 << 16  # entries from which on threads may be used
+_MANY = 64  # shapes of scores of which the parameters are kept
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
@@ -33,7 +38,7 @@ def _value(call: Call, name: str, tensor: Tensor) -> Any:
     return array[0] if array.shape[0] == 1 else array
 
 
-def _operator(call: Call, values: tuple[Tensor, ...]) -> Regularizer:
+def _operator(call: Call, values: Values) -> Regularizer:
     """The operator of a call, its parameters checked."""
     if not values:
         return call.ready
@@ -42,27 +47,61 @@ def _operator(call: Call, values: tuple[Tensor, ...]) -> Regularizer:
 
 
 def _batch(x: Tensor, call: Call) -> Rows:
-    rows = Rows(_array(x), tuple(x.shape), (1,), np.dtype(np.float32 if x.dtype == torch.float32 else np.float64))
+    data = _array(x)
+    rows = Rows(data, data.shape, (1,), data.dtype)
     if call.shape:
         rows.item_shape = call.shape
     return rows
 
 
-def weights(call: Call, x: Tensor, values: tuple[Tensor, ...]) -> Tensor:
-    """The weights of contiguous rows x."""
+def _spread(call: Call, operator: Regularizer, batch: Rows, values: Values) -> dict[str, Any]:
+    """The parameters of each row; kept where all are numbers, because calls are often alike."""
+    if values:
+        return operator._spread(batch)
+    key = (*batch.data.shape, batch.dtype)
+    found = call.spreads.get(key)
+    if found is None:
+        if len(call.spreads) >= _MANY:
+            call.spreads.clear()
+        found = call.spreads[key] = operator._spread(batch)
+    return dict(found)
+
+
+def _threads_for(x: Tensor) -> AbstractContextManager[None]:
+    """As many threads as torch may use, where there is work for more than one."""
+    return _threads.limit(torch.get_num_threads()) if x.numel() >= _LARGE else nullcontext()
+
+
+def weights(call: Call, x: Tensor, values: Values) -> tuple[Tensor, dict[str, Any]]:
+    """The weights of contiguous rows x, and the parameters of each row."""
     operator = _operator(call, values)
-    with _threads.limit(torch.get_num_threads() if x.numel() >= _LARGE else 1):
-        return torch.from_numpy(operator._weights(_batch(x, call))[0])
+    batch = _batch(x, call)
+    p = _spread(call, operator, batch, values)
+    operator._prepare(batch, p)
+    y = torch.empty_like(x)
+    with _threads_for(x):
+        operator._solve(batch.data, p, y.numpy())
+    return y, p
+
+
+def product(operator: Regularizer, y: Tensor, g: Tensor, p: dict[str, Any]) -> Tensor:
+    """``J g`` of an operator whose J is symmetric and follows from its weights y."""
+    found = torch.empty_like(y)
+    weights, out = _array(y), found.numpy()
+    with _threads_for(y):
+        operator._multiply(weights, _array(g.contiguous()), p, out)
+    out[np.isnan(weights[:, 0])] = np.nan
+    return found
 
 
 def pullback(
-    call: Call, x: Tensor | None, y: Tensor, g: Tensor, values: tuple[Tensor, ...], wanted: tuple[str, ...]
+    call: Call, x: Tensor | None, y: Tensor, g: Tensor, values: Values, wanted: tuple[str, ...]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """``J^T g`` and the gradients of the parameters ``wanted``, at weights y of scores x."""
     operator = _operator(call, values)
     weights, cotangent = _array(y), _array(g)
     scores = None if x is None else _array(x)
-    with _threads.limit(torch.get_num_threads() if y.numel() >= _LARGE else 1):
+    with _threads_for(y):
         gx = torch.from_numpy(operator.vjp(weights, cotangent, x=scores))
         slopes = operator.parameter_vjp(scores, weights, cotangent) if wanted else {}
     found = {}

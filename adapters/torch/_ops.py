@@ -48,12 +48,13 @@ def _parameters(call: Call, x: Tensor, values: Values) -> dict[str, Any]:
     return p
 
 
-def _solved(call: Call, x: Tensor, values: Values) -> Tensor:
+def _solved(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Any]:
+    """Weights, and on the CPU the parameters of each row."""
     if x.device.type == "cpu":
         return _host.weights(call, x, values)
     twin = _twin(call, f"a tensor on {x.device}")
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        return twin.weights(x, _parameters(call, x, values))
+        return twin.weights(x, _parameters(call, x, values)), None
 
 
 def _has_groups(name: str) -> bool:
@@ -86,7 +87,7 @@ class _Fast(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: Call, x: Tensor, *values: Tensor) -> Tensor:
-        y = _solved(call, x, values)
+        y, ctx.p = _solved(call, x, values)
         ctx.call = call
         keep = call.operator.sees_scores or any(ctx.needs_input_grad[2:])
         ctx.save_for_backward(x if keep else None, y, *values)
@@ -97,6 +98,8 @@ class _Fast(torch.autograd.Function):
         x, y, *values = ctx.saved_tensors
         wanted = _wanted(ctx.call.names, ctx.needs_input_grad[2:])
         if not torch.is_grad_enabled() and _modes.plain(g) and _modes.has_memory(g):
+            if not ctx.call.names and not ctx.call.operator.sees_scores:
+                return None, _host.product(ctx.call.ready, y, g, ctx.p)
             gx, found = _host.pullback(ctx.call, x, y, g, values, wanted)
             return None, gx, *(found.get(name) for name in ctx.call.names)
         gx, found = _pulled_back(ctx.call, x, y, _groups(ctx.call, x, y, values), g, values, wanted)
@@ -181,7 +184,7 @@ def _weights(
 ) -> tuple[Tensor, Tensor]:
     """Weights of contiguous rows, and the groups they form, if they do."""
     call = _unpacked(operator, names, height, width, word)
-    y = _solved(call, x, values)
+    y, _ = _solved(call, x, values)
     labels = _groups(call, x, y, values)
     return y, x.new_empty((x.shape[0], 0), dtype=torch.int64) if labels is None else labels
 

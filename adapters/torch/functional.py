@@ -21,7 +21,7 @@ def _as_given(operator: Operator, declared: Declared, value: Any, x: Any) -> Any
         return value.item()
     if isinstance(value, list) and declared.name == "shape":
         return tuple(value)
-    if isinstance(value, np.ndarray | list):
+    if isinstance(value, (np.ndarray, list)):
         return torch.as_tensor(value, device=x.device if isinstance(x, Tensor) else None)
     return value
 
@@ -31,7 +31,7 @@ def _split(operator: Operator, values: dict[str, Any], x: Any) -> tuple[dict[str
     fixed, tensors = {}, {}
     for declared in operator.parameters:
         value = values.pop(declared.name, declared.default)
-        if type(value) not in (int, float, str, tuple) and value is not None:
+        if value is not None and not isinstance(value, (int, float, str, tuple, Tensor)):
             value = _as_given(operator, declared, value, x)
         (tensors if isinstance(value, Tensor) else fixed)[declared.name] = value
     if values:
