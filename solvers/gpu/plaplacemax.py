@@ -54,8 +54,8 @@ def _curved_rows(x, top, p, resolution):
     z, c = scale(x, top, p["gamma"]), capacities(x > -math.inf, p)
     exponent, net = p["p"].expand(len(x), 1), {"edges": p["edges"]}
     part = max(1, _DENSE // x.shape[1] ** 2)
-    pieces = (torch.split(a, part) for a in (z, c, exponent))
-    found = [_curved(*piece, net, resolution) for piece in zip(*pieces, strict=True)]
+    pieces = zip(*(torch.split(a, part) for a in (z, c, exponent)), strict=True)
+    found = [_curved(one, strengths, order, net, resolution) for one, strengths, order in pieces]
     y, left = (torch.cat(parts) for parts in zip(*found, strict=True))
     return y, left
 
