@@ -10,8 +10,8 @@ __all__ = ["capacities", "deepest", "drops", "ends", "gathered", "joined", "slop
 
 
 def ends(p):
-    """(tails, heads) that index the entries of a row: slices for a chain."""
-    if p.get("chain", "edges" not in p and "shape" not in p):
+    """(tails, heads) that index the entries of a row: slices for a chain, which a grid of one line is."""
+    if p.get("chain", "edges" not in p and 1 in p.get("shape", (1,))):
         return slice(None, -1), slice(1, None)
     if "edges" in p:
         return p["edges"][:, 0], p["edges"][:, 1]
