@@ -17,7 +17,7 @@ from .graphfusedmax import components, tied, variation_rows
 
 __all__ = ["groups", "jvp", "vjp", "weights"]
 
-_CONVERGED = 1e-9
+_CONVERGED = {torch.float64: 1e-9, torch.float32: 1e-5}
 _DENSE = 1 << 25  # entries of the matrices that are held at once
 
 
@@ -70,7 +70,7 @@ def weights(x, top, p):
         found, left = _curved_rows(wide(x), wide(top), bent, limits(x)[1])
         y = torch.where(straight, y, found)
         worst = float(torch.where(straight, 0, left).amax()) if len(left) else 0
-        if not worst <= _CONVERGED:
+        if not worst <= _CONVERGED[y.dtype]:
             warnings.warn(f"plaplacemax: not converged, a gap of {worst:.3g} is left", RuntimeWarning, stacklevel=3)
     return y.to(x.dtype)
 

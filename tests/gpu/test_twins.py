@@ -304,3 +304,16 @@ def test_infinite_and_mixed_parameters(operator, device):
         x = np.where(np.isinf(x), 0.0, x)
     np.testing.assert_allclose(solve(operator, x, device)[1].cpu(), operator.argmax(x), rtol=0, atol=1e-10)
     compare_with_numpy(operator, x, device)
+
+
+@pytest.mark.parametrize(
+    "operator", [one for one in served(12) if one.name in ("tv2dmax", "plaplacemax", "kregularmax")], ids=label
+)
+def test_devices_without_float64(operator, device, monkeypatch):
+    for name in ("graphfusedmax", "kregularmax", "plaplacemax"):
+        monkeypatch.setattr(f"regmax.solvers.gpu.{name}.wide", lambda x: x)
+    for family in ("normal 1", "ties", "ramp", "dominant", "-inf"):
+        x = feasible_rows(operator, families(12, dtype=np.float32)[family])
+        if len(x):
+            found = operator.certify(x, solve(operator, x, device)[1].cpu().numpy())
+            assert np.max(found.gap / scale(operator, x)) <= 1e-5, family
