@@ -11,7 +11,7 @@ import torch
 
 from ._rows import fold, offsets, row_sum, tidy
 
-__all__ = ["Slope", "per_row", "ratio", "symmetric", "weighted_product"]
+__all__ = ["Slope", "per_row", "ratio", "symmetric", "times", "weighted_product"]
 
 
 class Slope(NamedTuple):
@@ -52,6 +52,11 @@ def symmetric(product, **slopes):
 def ratio(a, b):
     """``a / b``, 0 where b is 0."""
     return torch.where(b == 0, 0, a / torch.where(b == 0, 1, b))
+
+
+def times(factor, x):
+    """``factor x``, 0 where x is, even if the factor is infinite."""
+    return torch.where(x == 0, 0, factor * torch.where(x == 0, 1, x))
 
 
 def weighted_product(g, v):

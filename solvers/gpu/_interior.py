@@ -12,20 +12,36 @@ import torch
 from ._links import drops, gathered
 from ._rows import row_sum
 
-__all__ = ["SETTLED", "follow", "system"]
+__all__ = ["Problem", "follow", "system"]
 
 CAP = 100
-STOP = 2e-14
 SHRINK = 0.03  # of eps, per step
-SETTLED = 1e-12
-STRAY = 1e-11  # an entry or a balance below this is rounding
 ROUNDS = 6
 BOUND = 3.0  # on the second-order correction, in units of the mean of y s
 POLISH = 8
-STILL = 1e-16
 CLOSE = 0.995  # of the way to the boundary
-_STIFFEST = 1e10  # with more, rounding of the others would drown the diagonal
-_HELD = 1e30  # the diagonal of an entry that must not move
+
+
+class Precision(NamedTuple):
+    """What a dtype can tell apart."""
+
+    stop: float
+    settled: float  # a balance below this is good
+    stray: float  # an entry or a balance below this is rounding
+    still: float  # a move below this is none
+    stiffest: float  # with more, rounding of the others would drown the diagonal
+    held: float  # the diagonal of an entry that must not move
+    tiny: float
+
+
+_PRECISION = {
+    torch.float64: Precision(2e-14, 1e-12, 1e-11, 1e-16, 1e10, 1e30, 1e-300),
+    torch.float32: Precision(2e-6, 2e-5, 2e-5, 5e-8, 1e4, 1e15, 1e-37),
+}
+
+
+def precision(x):
+    return _PRECISION[x.dtype]
 
 
 class Problem(NamedTuple):
@@ -71,7 +87,8 @@ def _solver(problem, diagonal, K):
 
 def _power(base, exponent):
     """Of a base >= 0, which counts as 0 below the smallest numbers."""
-    return torch.where(base > 1e-300, base.clamp_min(1e-300) ** exponent, (exponent == 0).to(base.dtype))
+    tiny = precision(base).tiny
+    return torch.where(base > tiny, base.clamp_min(tiny) ** exponent, (exponent == 0).to(base.dtype))
 
 
 def _relation(problem, y, u, eps):
@@ -84,7 +101,7 @@ def _relation(problem, y, u, eps):
     curved = c * _power(square, p / 2 - 1)
     size = torch.where(p < 2, c / m, curved)
     more = torch.where(p < 2, -torch.minimum(along.clamp_min(0), c * (3 - p) / 2) / m, (p - 2) * curved)
-    excess = (size / _STIFFEST).clamp_min(1)
+    excess = (size / precision(size).stiffest).clamp_min(1)
     return (size + more) / excess, (u - size * jump) / excess
 
 
@@ -95,7 +112,7 @@ def _sharp(problem, y, u):
     full = torch.where(some, c, 1)
     narrow = torch.where(p < 2, p, 1.5)
     slope = _power(u.abs() / full, (2 - narrow) / (narrow - 1)) / full
-    K = torch.where(some, (narrow - 1) / slope.clamp_min(1 / _STIFFEST), 0)
+    K = torch.where(some, (narrow - 1) / slope.clamp_min(1 / precision(slope).stiffest), 0)
     wide_K, wide_off = _relation(problem, y, u, torch.zeros_like(p))
     smooth = p < 2
     off = torch.where(some, K * (slope * u - drops(y, problem.net)), u)
@@ -120,7 +137,7 @@ def _balance(problem, point):
 
 
 def _reach(v, dv):
-    return 1 / (-dv / v).amax(-1, keepdim=True).clamp_min(1e-300)
+    return 1 / (-dv / v).amax(-1, keepdim=True).clamp_min(precision(v).tiny)
 
 
 def _step(problem, point, eps):
@@ -151,19 +168,19 @@ def _step(problem, point, eps):
 
 def _path(problem):
     """(the end of the path, what is left of the gap)."""
-    n = problem.z.shape[1]
+    n, stop = problem.z.shape[1], precision(problem.z).stop
     y = torch.full_like(problem.z, 1 / n)
     tau = torch.maximum(-row_sum(problem.z) / n, torch.full_like(y[:, :1], 1 / n)).clamp_max(1)
     point = Point(y, torch.zeros_like(problem.c), problem.kappa * y - problem.z + tau, tau)
-    eps, last = torch.ones_like(tau), (STOP / (1 + n * problem.c.amax(-1, keepdim=True))) ** (1 / problem.p)
+    eps, last = torch.ones_like(tau), (stop / (1 + n * problem.c.amax(-1, keepdim=True))) ** (1 / problem.p)
     left = torch.full_like(tau, torch.inf)
     for _ in range(CAP):
         product, missing = row_sum(point.y * point.s), 1 - row_sum(point.y)
         off = (_balance(problem, point) + point.s).abs().amax(-1, keepdim=True)
-        settled = off <= STOP * (1 + point.u.abs().amax(-1, keepdim=True))
-        near = settled & (missing.abs() <= STOP) & (product <= STOP) & ((problem.p >= 2) | (eps <= last))
+        settled = off <= stop * (1 + point.u.abs().amax(-1, keepdim=True))
+        near = settled & (missing.abs() <= stop) & (product <= stop) & ((problem.p >= 2) | (eps <= last))
         left = torch.where(near, product + _slack(problem, point.y, point.u), left)
-        done = left <= 2 * STOP
+        done = left <= 2 * stop
         if done.all():
             break
         point = _kept(done, point, _step(problem, point, eps))
@@ -174,7 +191,7 @@ def _path(problem):
 def _newton(problem, point, free):
     """Newton's method for the free entries, the others held at 0: (the point, what the balance is off by)."""
     still = torch.zeros_like(point.tau, dtype=torch.bool)
-    held = torch.where(free, problem.kappa, _HELD)
+    held = torch.where(free, problem.kappa, precision(point.y).held)
     for _ in range(POLISH):
         K, off = _sharp(problem, point.y, point.u)
         solve = _solver(problem, held, K)
@@ -185,7 +202,7 @@ def _newton(problem, point, free):
         dy = dy - step * unit
         u = _clipped(problem, point.u + K * drops(dy, problem.net) - off)
         point = _kept(still, point, Point(point.y + dy, u, point.s, point.tau + step))
-        still = still | (dy.abs().amax(-1, keepdim=True) <= STILL)
+        still = still | (dy.abs().amax(-1, keepdim=True) <= precision(point.y).still)
         if still.all():
             break
     return point, _balance(problem, point)
@@ -199,10 +216,10 @@ def follow(problem):
     answer, done = torch.where(free, path.y, 0), torch.zeros_like(left, dtype=torch.bool)
     for _ in range(ROUNDS):
         point, r = _newton(problem, path._replace(y=torch.where(free, start, 0)), free)
-        lost, found = free & ~(point.y >= -STRAY), ~free & (r > STRAY)
+        lost, found = free & ~(point.y >= -precision(r).stray), ~free & (r > precision(r).stray)
         moved = (lost | found).any(-1, keepdim=True)
         off = torch.where(free, r, 0).abs().amax(-1, keepdim=True) + _slack(problem, point.y, point.u)
-        good = ~done & ~moved & (off <= SETTLED)
+        good = ~done & ~moved & (off <= precision(r).settled)
         answer = torch.where(good, point.y.clamp_min(0), answer)
         left = torch.where(good, torch.minimum(left, off), left)
         done = done | ~moved

@@ -3,15 +3,15 @@
 import torch
 from torch.nn.functional import pad
 
-from ._derivatives import Slope
+from ._derivatives import Slope, times
 from ._rows import row_sum
 
 __all__ = ["capacities", "deepest", "drops", "ends", "gathered", "joined", "slopes"]
 
 
 def ends(p):
-    """(tails, heads) that index the entries of a row: slices for a chain."""
-    if p.get("chain", "edges" not in p and "shape" not in p):
+    """(tails, heads) that index the entries of a row: slices for a chain, which a grid of one line is."""
+    if p.get("chain", "edges" not in p and 1 in p.get("shape", (1,))):
         return slice(None, -1), slice(1, None)
     if "edges" in p:
         return p["edges"][:, 0], p["edges"][:, 1]
@@ -58,10 +58,6 @@ def deepest(c, n, p):
     return -2 * (1 + (_at(tail, c, n) + _at(head, c, n)).amax(-1, keepdim=True))
 
 
-def _times(factor, x):
-    return torch.where(x == 0, 0, factor * torch.where(x == 0, 1, x))
-
-
 def slopes(pull):
     """The slopes of lam and the weights where the penalty of an edge has the derivative ``pull(drop, p)``."""
 
@@ -79,7 +75,7 @@ def slopes(pull):
             lambda x, y, labels, jg, p: -p["gamma"] * row_sum(each(x, y, p) * drops(jg, p)),
         ),
         "weights": Slope(
-            lambda x, y, labels, d, p: gathered(_times(p["gamma"] * p["lam"], pulls(x, y, p) * d), y.shape[-1], p),
-            lambda x, y, labels, jg, p: -_times(p["gamma"] * p["lam"], pulls(x, y, p) * drops(jg, p)),
+            lambda x, y, labels, d, p: gathered(times(p["gamma"] * p["lam"], pulls(x, y, p) * d), y.shape[-1], p),
+            lambda x, y, labels, jg, p: -times(p["gamma"] * p["lam"], pulls(x, y, p) * drops(jg, p)),
         ),
     }

@@ -16,8 +16,8 @@ __all__ = ["incidence", "transport"]
 
 # Stages: the first g against the spread of a row, the factor to the next, and the residual that ends one early.
 _FIRST, _FACTOR, _ROUGH = 1 / 6, 4.0, 0.03
-# Below this part of the scores gamma would drown in their rounding.
-_LEAST = 2.0**-41
+# In units of the spacing of the scores gamma would drown in their rounding below this.
+_LEAST = 2.0**11
 _MOST_ROUNDS, _PATIENCE, _HALVINGS = 500, 3, 40
 # What rounding leaves of an entry that is 0, in units of the spacing of 1.
 _DUST = 16
@@ -74,9 +74,8 @@ def _swept(z, sums):
     return z - _threshold(*turned).transpose(1, 2)
 
 
-def incidence(free):
-    """``[[D_r, F], [F^T, D_c]]`` of the entries F that are free, its degrees on the diagonal."""
-    F = free if free.is_floating_point() else free.double()
+def incidence(F):
+    """``[[D_r, F], [F^T, D_c]]`` of the entries F that are free (1, else 0), its degrees on the diagonal."""
     degrees = torch.cat([F.sum(2), F.sum(1)], 1)
     h, w = F.shape[1:]
     upper = torch.cat([F.new_zeros(len(F), h, h), F], 2)
@@ -129,7 +128,7 @@ def _completed(y, sums, damping):
 
 
 def _first_stage(x, sums, gamma):
-    """(x less the largest entry of its row and then of its column, the first g, the last g)."""
+    """(x less the largest entry of its row and then of its column; the first g, the last g, its part above gamma)."""
     x = torch.where(sums.live, x, -torch.inf)
     top = x.amax(2, keepdim=True)
     x = x - torch.where(torch.isfinite(top), top, 0)
@@ -141,14 +140,18 @@ def _first_stage(x, sums, gamma):
     depths = torch.where(count > 0, sorted_rows[:, :, :1] - middle, 0)
     depths = torch.where(torch.isfinite(depths), depths, 0)
     spread = (depths / count.gt(0).sum(1, keepdim=True).clamp_min(1)).sum(1, keepdim=True)
-    last = torch.maximum(gamma, -_LEAST * x.flatten(1).amin(1)[:, None, None])
-    return x, torch.maximum(last, _FIRST * spread), last
+    depth = -x.flatten(1).amin(1)[:, None, None]
+    last = torch.maximum(gamma, _LEAST * limits(x)[1] * depth)
+    return x, torch.maximum(last, _FIRST * spread), last, ratio(last - gamma, depth)
 
 
 def transport(x, live, gamma, rows, columns, cap):
-    """(the matrices, what a sum misses at most): x (batch, h, w), gamma and cap (batch, 1, 1), sums to match."""
+    """(the matrices, what a sum misses at most, or the part of the scores by which gamma had to be raised, if more).
+
+    x of shape (batch, h, w), gamma and cap (batch, 1, 1), row sums (batch, h, 1), column sums (batch, 1, w).
+    """
     sums = Sums(live, rows, columns, cap)
-    x, g, last = _first_stage(x, sums, gamma)
+    x, g, last, raised = _first_stage(x, sums, gamma)
     z, eps = x / g, limits(x)[1]
     tight, enough = eps * max(x.shape[1:]) ** 0.5, 5e3 * eps
     best, stale = torch.full_like(cap, torch.inf), torch.zeros_like(cap)
@@ -172,4 +175,4 @@ def transport(x, live, gamma, rows, columns, cap):
         z = torch.where(done, z, torch.where(lowered, z * (g / following), moved))
         best, g = torch.where(lowered, torch.inf, best), following
     y = _completed(sums.clipped(z), sums, enough)
-    return y, _residual(sums.missed(y)).flatten()
+    return y, torch.maximum(_residual(sums.missed(y)), raised).flatten()

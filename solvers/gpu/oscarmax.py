@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from ._derivatives import Slope, symmetric
+from ._derivatives import Slope, symmetric, times
 from ._rows import limits, row_sum, rowwise, scale
 from ._segments import grouped_product, runs, segment_scan, start_of
 from .sparsemax import project
@@ -85,18 +85,13 @@ def _order(y):
     return y.detach().argsort(dim=-1, descending=True, stable=True)
 
 
-def _ranked(x, y, change):
+def _ranked(y, change):
     """``change(w)`` for the sorted weights w, at the entries they belong to."""
     return torch.zeros_like(y).scatter(-1, _order(y), change.expand_as(y))
 
 
 def _penalties(x, y, p):
-    return _ranked(x, y, -p["gamma"] * _by_rank(x.detach() > -math.inf, p)[0])
-
-
-def _strength(p):
-    """lam, and a number in place of infinity, at which no product of a Jacobian sees the weights."""
-    return -p["gamma"] * torch.where(torch.isfinite(p["lam"]), p["lam"], 0)
+    return _ranked(y, -p["gamma"] * _by_rank(x.detach() > -math.inf, p)[0])
 
 
 _SLOPES = {
@@ -105,8 +100,8 @@ _SLOPES = {
         lambda x, y, labels, jg, p: row_sum(_penalties(x, y, p) * jg),
     ),
     "weights": Slope(
-        lambda x, y, labels, d, p: _ranked(x, y, _strength(p) * d),
-        lambda x, y, labels, jg, p: _strength(p) * jg.gather(-1, _order(y)),
+        lambda x, y, labels, d, p: _ranked(y, times(-p["gamma"] * p["lam"], d)),
+        lambda x, y, labels, jg, p: times(-p["gamma"] * p["lam"], jg.gather(-1, _order(y))),
     ),
 }
 

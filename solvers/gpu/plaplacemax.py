@@ -17,8 +17,11 @@ from .graphfusedmax import components, tied, variation_rows
 
 __all__ = ["groups", "jvp", "vjp", "weights"]
 
-_CONVERGED = 1e-9
+_CONVERGED = {torch.float64: 1e-9, torch.float32: 1e-5}
 _DENSE = 1 << 25  # entries of the matrices that are held at once
+_SPARSE = 8  # edges per entry up to which the Jacobian has their flows among its unknowns
+_STIFFEST = 1e10  # of what it is asked to hold else
+_RIGID = 1e30
 
 
 def _straight(p):
@@ -54,8 +57,8 @@ def _curved_rows(x, top, p, resolution):
     z, c = scale(x, top, p["gamma"]), capacities(x > -math.inf, p)
     exponent, net = p["p"].expand(len(x), 1), {"edges": p["edges"]}
     part = max(1, _DENSE // x.shape[1] ** 2)
-    pieces = (torch.split(a, part) for a in (z, c, exponent))
-    found = [_curved(*piece, net, resolution) for piece in zip(*pieces, strict=True)]
+    pieces = zip(*(torch.split(a, part) for a in (z, c, exponent)), strict=True)
+    found = [_curved(one, strengths, order, net, resolution) for one, strengths, order in pieces]
     y, left = (torch.cat(parts) for parts in zip(*found, strict=True))
     return y, left
 
@@ -70,7 +73,7 @@ def weights(x, top, p):
         found, left = _curved_rows(wide(x), wide(top), bent, limits(x)[1])
         y = torch.where(straight, y, found)
         worst = float(torch.where(straight, 0, left).amax()) if len(left) else 0
-        if not worst <= _CONVERGED:
+        if not worst <= _CONVERGED[y.dtype]:
             warnings.warn(f"plaplacemax: not converged, a gap of {worst:.3g} is left", RuntimeWarning, stacklevel=3)
     return y.to(x.dtype)
 
@@ -93,8 +96,28 @@ def _stiffness(x, y, p):
     some = (drop != 0) | (p["p"] == 2)
     c = capacities(x.detach() != -math.inf, p)
     some = some & torch.isfinite(c)
-    size = torch.where(drop != 0, drop, 1).abs() ** (p["p"] - 2)
+    size = (torch.where(drop != 0, drop, 1).abs() ** (p["p"] - 2)).clamp_max(_RIGID)
     return torch.where(some, torch.where(some, c, 0) * (p["p"] - 1) * size, 0)
+
+
+def _assembled(K, share, sides, net):
+    """``H^-1`` on the range of the projection ``share``, H = I + B^T K B; stiff edges cost digits."""
+    eye = torch.eye(sides.shape[1], dtype=K.dtype, device=K.device)
+    whole = system(torch.ones_like(sides[:, :, 0]), K.clamp_max(_STIFFEST), net)
+    return torch.linalg.solve(share @ whole @ share + eye - share, sides)
+
+
+def _augmented(K, share, sides, net):
+    """The same with the flows ``du = K B dy`` as unknowns, which edges may be as stiff as they like."""
+    n, m = sides.shape[1], K.shape[1]
+    places = torch.arange(n, device=K.device)
+    tail, head = net["edges"].T[:, :, None]
+    B = ((head == places).to(K.dtype) - (tail == places).to(K.dtype)) @ share
+    eye = torch.eye(n, dtype=K.dtype, device=K.device).expand(len(B), n, n)
+    over = torch.cat([eye, B.transpose(1, 2)], 2)
+    under = torch.cat([(K / (1 + K))[:, :, None] * B, torch.diag_embed(-1 / (1 + K))], 2)
+    held = torch.cat([sides, sides.new_zeros(len(sides), m, sides.shape[2])], 1)
+    return torch.linalg.solve(torch.cat([over, under], 1), held)[:, :n]
 
 
 def _product(x, y, labels, v, p):
@@ -102,16 +125,10 @@ def _product(x, y, labels, v, p):
     dtype = y.dtype
     y, v, p = wide(y), wide(v), {name: wide(value) for name, value in p.items()}
     free = (y > 0).to(y.dtype)
-    whole = system(torch.ones_like(y), _stiffness(x, y, p), {"edges": p["edges"]})
     share = (labels[:, :, None] == labels[:, None, :]).to(y.dtype)
-    share = share / share.sum(-1, keepdim=True)
-    pair = free[:, :, None] * free[:, None, :]
-    off = torch.eye(y.shape[-1], dtype=y.dtype, device=y.device) - pair * share
-    inner = torch.where(pair > 0, whole, 0)
-    matrix = (pair * share) @ inner @ (pair * share) + off
-    sides = torch.stack([v, free], -1)
-    sides = (pair * share) @ sides
-    found, unit = torch.linalg.solve(matrix, sides).unbind(-1)
+    share = share / share.sum(-1, keepdim=True) * free[:, :, None] * free[:, None, :]
+    solve = _augmented if p["edges"].shape[0] <= _SPARSE * y.shape[1] else _assembled
+    found, unit = solve(_stiffness(x, y, p), share, share @ torch.stack([v, free], -1), p).unbind(-1)
     return (free * (found - ratio(row_sum(found), row_sum(unit)) * unit) / p["gamma"]).to(dtype)
 
 
