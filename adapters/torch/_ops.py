@@ -173,9 +173,12 @@ def _named(name: str) -> Operator:
     return operator_of(regmax.operators()[name])
 
 
+def _texture(height: int, width: int, word: str) -> tuple[tuple[str, Any], ...]:
+    return ((("shape", (height, width)),) if height else ()) + ((("reading", word),) if word else ())
+
+
 def _unpacked(operator: str, names: str, height: int, width: int, word: str) -> Call:
-    fixed = ((("shape", (height, width)),) if height else ()) + ((("reading", word),) if word else ())
-    return call_of(_named(operator), tuple(names.split(",")), fixed)
+    return call_of(_named(operator), tuple(names.split(",")), _texture(height, width, word))
 
 
 @torch.library.custom_op("regmax::weights", mutates_args=())
@@ -230,4 +233,30 @@ def full(call: Call, x: Tensor, values: Values) -> Tensor:
 def traced(operator: Operator, x: Tensor, names: str, values: Values, shape: Sequence[int], word: str) -> Tensor:
     """Weights within torch.compile and torch.export; all numbers are among the values."""
     height, width = shape or (0, 0)
+    if _modes.transformed():
+        return _walked(operator, x, names, values, height, width, word)
     return _weights(x, list(values), operator.name, names, height, width, word)[0]
+
+
+def _walked(operator: Operator, x: Tensor, names: str, values: Values, height: int, width: int, word: str) -> Tensor:
+    """Weights in operations that transforms of torch.func follow while they are compiled: right to the fourth order.
+
+    From the weights at scores without derivatives a walk leads to those at scores with them: an equal point, so that
+    no step is taken, but one of the method of Runge and Kutta has the derivatives of the whole way.
+    """
+    start, ends = x.detach(), [value.detach() for value in values]
+    y, labels = _weights(start, ends, operator.name, names, height, width, word)
+    live = start > -torch.inf
+    dx = torch.where(live, torch.where(live, x, 0.0) - torch.where(live, start, 0.0), 0.0)
+    moves = [value - end for value, end in zip(values, ends, strict=True)]
+    call = Call(operator, tuple(names.split(",")), _texture(height, width, word))
+    twin = _twin(call, "this derivative")
+    found, slope = y, torch.zeros_like(y)
+    for share, weight in ((0.0, 1.0), (0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
+        here = [end + share * move if end.is_floating_point() else end for end, move in zip(ends, moves, strict=True)]
+        moved = {
+            name: move for name, move, end in zip(call.names, moves, ends, strict=True) if end.is_floating_point()
+        }
+        slope = twin.jvp(start, y + share * slope, labels, dx, moved, _parameters(call, y, here))
+        found = found + weight / 6.0 * slope
+    return found
