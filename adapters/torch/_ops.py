@@ -20,7 +20,7 @@ from . import _host, _modes
 from ._call import Call, call_of
 from ._declared import Operator, operator_of
 
-__all__ = ["fast", "full", "traced"]
+__all__ = ["fast", "full", "parameters", "traced"]
 
 Values = Sequence[Tensor]
 
@@ -32,7 +32,7 @@ def _twin(call: Call, what: str) -> Twin:
     return TWINS[call.operator.name]
 
 
-def _parameters(call: Call, x: Tensor, values: Values) -> dict[str, Any]:
+def parameters(call: Call, x: Tensor, values: Values) -> dict[str, Any]:
     """The parameters as the twins take them."""
     p: dict[str, Any] = {**call.fixed, **dict(zip(call.names, values, strict=True))}
     for declared in call.operator.parameters:
@@ -54,7 +54,7 @@ def _solved(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Any]:
         return _host.weights(call, x, values)
     twin = _twin(call, f"a tensor on {x.device}")
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        return twin.weights(x, _parameters(call, x, values)), None
+        return twin.weights(x, parameters(call, x, values)), None
 
 
 def _has_groups(name: str) -> bool:
@@ -65,7 +65,7 @@ def _groups(call: Call, x: Tensor | None, y: Tensor, values: Values) -> Tensor |
     if x is None or not _has_groups(call.operator.name):
         return None
     with torch.no_grad():
-        return TWINS[call.operator.name].groups(y, x > -torch.inf, _parameters(call, y, values))
+        return TWINS[call.operator.name].groups(y, x > -torch.inf, parameters(call, y, values))
 
 
 def _pulled_back(
@@ -74,7 +74,7 @@ def _pulled_back(
     """The gradient in the scores, and those of the values, in torch operations."""
     twin = _twin(call, "this derivative")
     with torch.autocast(y.device.type, enabled=False):
-        gx, found = twin.vjp(x, y, labels, g, _parameters(call, y, values), wanted)
+        gx, found = twin.vjp(x, y, labels, g, parameters(call, y, values), wanted)
     return gx, [found.get(name) for name in call.names]
 
 
@@ -136,7 +136,7 @@ class _Full(torch.autograd.Function):
 
     @staticmethod
     def forward(call: Call, x: Tensor, *values: Tensor) -> tuple[Tensor, Tensor]:
-        return _weights(x, list(values), call.operator.name, ",".join(call.names), *call.texture)
+        return _opaque(call, x, values)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -160,7 +160,7 @@ class _Full(torch.autograd.Function):
         dx = torch.zeros_like(y) if dx is None else dx
         moved = {name: d for name, d in zip(ctx.call.names, dvalues, strict=True) if d is not None}
         with torch.autocast(y.device.type, enabled=False):
-            return twin.jvp(x, y, labels, dx, moved, _parameters(ctx.call, y, values)), None
+            return twin.jvp(x, y, labels, dx, moved, parameters(ctx.call, y, values)), None
 
     @staticmethod
     def vmap(info: Any, dims: tuple[Any, ...], call: Call, x: Tensor, *values: Tensor) -> Any:
@@ -173,12 +173,9 @@ def _named(name: str) -> Operator:
     return operator_of(regmax.operators()[name])
 
 
-def _texture(height: int, width: int, word: str) -> tuple[tuple[str, Any], ...]:
-    return ((("shape", (height, width)),) if height else ()) + ((("reading", word),) if word else ())
-
-
 def _unpacked(operator: str, names: str, height: int, width: int, word: str) -> Call:
-    return call_of(_named(operator), tuple(names.split(",")), _texture(height, width, word))
+    fixed = ((("shape", (height, width)),) if height else ()) + ((("reading", word),) if word else ())
+    return call_of(_named(operator), tuple(names.split(",")), fixed)
 
 
 @torch.library.custom_op("regmax::weights", mutates_args=())
@@ -230,26 +227,27 @@ def full(call: Call, x: Tensor, values: Values) -> Tensor:
     return _Full.apply(call, x, *values)[0]
 
 
-def traced(operator: Operator, x: Tensor, names: str, values: Values, shape: Sequence[int], word: str) -> Tensor:
+def traced(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights within torch.compile and torch.export; all numbers are among the values."""
-    height, width = shape or (0, 0)
-    if _modes.transformed():
-        return _walked(operator, x, names, values, height, width, word)
-    return _weights(x, list(values), operator.name, names, height, width, word)[0]
+    return _walked(call, x, values) if _modes.transformed() else _opaque(call, x, values)[0]
 
 
-def _walked(operator: Operator, x: Tensor, names: str, values: Values, height: int, width: int, word: str) -> Tensor:
+def _opaque(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Tensor]:
+    return _weights(x, list(values), call.operator.name, ",".join(call.names), *call.texture)
+
+
+def _walked(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights in operations that transforms of torch.func follow while they are compiled: right to the fourth order.
 
     From the weights at scores without derivatives a walk leads to those at scores with them: an equal point, so that
     no step is taken, but one of the method of Runge and Kutta has the derivatives of the whole way.
     """
     start, ends = x.detach(), [value.detach() for value in values]
-    y, labels = _weights(start, ends, operator.name, names, height, width, word)
+    y, labels = _opaque(call, start, ends)
     live = start > -torch.inf
-    dx = torch.where(live, torch.where(live, x, 0.0) - torch.where(live, start, 0.0), 0.0)
+    finite = torch.where(live, start, 0.0)
+    dx = torch.where(live, x, 0.0) - finite
     moves = [value - end for value, end in zip(values, ends, strict=True)]
-    call = Call(operator, tuple(names.split(",")), _texture(height, width, word))
     twin = _twin(call, "this derivative")
     found, slope = y, torch.zeros_like(y)
     for share, weight in ((0.0, 1.0), (0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
@@ -257,6 +255,7 @@ def _walked(operator: Operator, x: Tensor, names: str, values: Values, height: i
         moved = {
             name: move for name, move, end in zip(call.names, moves, ends, strict=True) if end.is_floating_point()
         }
-        slope = twin.jvp(start, y + share * slope, labels, dx, moved, _parameters(call, y, here))
+        scores = torch.where(live, finite + share * dx, -torch.inf)
+        slope = twin.jvp(scores, y + share * slope, labels, dx, moved, parameters(call, y, here))
         found = found + weight / 6.0 * slope
     return found

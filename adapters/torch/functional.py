@@ -1,18 +1,18 @@
 """Every operator as a function on tensors: ``fusedmax(x, lam=0.1, dim=-1, mask=None)``; made from the registry."""
 
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from . import _modes, _ops
-from ._call import call_of
+from ._call import Call, call_of
 from ._declared import Declared, Operator, operator_of, shipped
-from ._rows import parameter_rows, scores, weights_like
+from ._rows import Layout, parameter_rows, scores, weights_like
 
-__all__ = ["argmax", "solve"]  # and the operators, below
+__all__ = ["argmax"]  # and the operators, below
 
 
 def _as_given(operator: Operator, declared: Declared, value: Any, x: Any) -> Any:
@@ -57,30 +57,47 @@ def _all_rows(operator: Operator, fixed: dict[str, Any], rows: Tensor) -> dict[s
     return found
 
 
-def solve(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
-    """The weights of an operator in whatever mode torch is in."""
+class Problem(NamedTuple):
+    """Scores as rows, with what their weights depend on."""
+
+    operator: Operator
+    rows: Tensor
+    layout: Layout
+    call: Call
+    values: tuple[Tensor, ...]
+    mode: str
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """The weights of such rows, differentiable in the mode torch is in."""
+        if self.mode == "fast" and _modes.plain(rows):
+            return _ops.fast(self.call, rows, self.values)
+        return (_ops.traced if self.mode == "traced" else _ops.full)(self.call, rows, self.values)
+
+
+def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any], exact: bool = False) -> Problem:
+    """Scores and parameters in rows, checked; ``exact``: masked entries are -inf and no other number."""
     fixed, tensors = _split(operator, values, x)
-    traced = _modes.compiling()
-    fast = not traced and _modes.plain(x, *tensors.values())
+    mode = "traced" if _modes.compiling() else "fast" if _modes.plain(x, *tensors.values()) else "full"
     pair = operator.matrix and fixed.get("shape") is None
-    rows, layout = scores(operator.name, x, dim, mask, pair, not fast or x.device.type != "cpu")
+    exact = exact or mode != "fast" or x.device.type != "cpu"
+    rows, layout = scores(operator.name, x, dim, mask, pair, exact)
     if operator.matrix:
         fixed["shape"] = layout.item_shape if pair else fixed["shape"]
     by_name = {declared.name: declared for declared in operator.parameters}
     spread = {
         name: parameter_rows(operator.name, by_name[name], value, layout, rows) for name, value in tensors.items()
     }
-    if fast:
-        call = call_of(operator, tuple(spread), tuple(fixed.items()))
-        return weights_like(_ops.fast(call, rows, tuple(spread.values())), layout)
-    spread = {**spread, **_all_rows(operator, fixed, rows)}
-    shape, word = fixed.get("shape") or (), fixed.get("reading") or ""
-    if traced:
-        y = _ops.traced(operator, rows, ",".join(spread), tuple(spread.values()), shape, word)
-    else:
-        texture = tuple((name, fixed[name]) for name in ("shape", "reading") if fixed.get(name))
-        y = _ops.full(call_of(operator, tuple(spread), texture), rows, tuple(spread.values()))
-    return weights_like(y, layout)
+    if mode != "fast":
+        spread = {**spread, **_all_rows(operator, fixed, rows)}
+        fixed = {name: fixed[name] for name in ("shape", "reading") if fixed.get(name)}
+    make = Call if mode == "traced" else call_of
+    return Problem(operator, rows, layout, make(operator, tuple(spread), tuple(fixed.items())), tuple(spread.values()), mode)
+
+
+def solve(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
+    """The weights of an operator in whatever mode torch is in."""
+    found = problem(operator, x, dim, mask, values)
+    return weights_like(found.weights(found.rows), found.layout)
 
 
 def argmax(omega: Any, x: Tensor, dim: Any = -1, mask: Tensor | None = None) -> Tensor:

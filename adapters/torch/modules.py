@@ -1,0 +1,149 @@
+"""Every operator as a module, ``Entmax(alpha=1.5, learn=("alpha",))``; made from the registry.
+
+What is learned is kept within the bounds of its rule by a parametrization of ``torch.nn.utils.parametrize``.
+"""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from regmax._parameters import ABOVE_ONE, AT_LEAST_ONE, EDGE_WEIGHT, NON_INCREASING, NON_NEGATIVE, POSITIVE
+
+from ._declared import Declared, Operator, shipped
+from .functional import solve
+
+__all__ = ["Weights"]  # and the operators, below
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    tiny = torch.finfo(value.dtype).eps ** 2
+    value = value.clamp_min(tiny)
+    return value + torch.log(-torch.expm1(-value))
+
+
+class _Above(nn.Module):
+    """Numbers above a bound: ``bound + softplus(raw)``."""
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return self.bound + nn.functional.softplus(raw)
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        return _inverse_softplus(value - self.bound)
+
+
+class _Falling(nn.Module):
+    """Numbers that fall along the last dim: the last is free, each other one lies a softplus above the next."""
+
+    def forward(self, raw: Tensor) -> Tensor:
+        steps = nn.functional.softplus(raw[..., :-1]).flip(-1).cumsum(-1).flip(-1)
+        return torch.cat([raw[..., -1:] + steps, raw[..., -1:]], dim=-1)
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        return torch.cat([_inverse_softplus(value[..., :-1] - value[..., 1:]), value[..., -1:]], dim=-1)
+
+
+_BOUNDS = {
+    POSITIVE.words: lambda: _Above(0.0),
+    NON_NEGATIVE.words: lambda: _Above(0.0),
+    EDGE_WEIGHT.words: lambda: _Above(0.0),
+    ABOVE_ONE.words: lambda: _Above(1.0),
+    AT_LEAST_ONE.words: lambda: _Above(1.0),
+    NON_INCREASING.words: _Falling,
+}
+
+
+class Weights(nn.Module):
+    """A regularized argmax as a layer: scores to weights, along ``dim``; entries where ``mask`` is False get 0.
+
+    Parameters
+    ----------
+    Those of the operator, numbers or tensors that broadcast as in its function, and
+    learn : sequence of str, default ()
+        The names of parameters to be learned, from the given value on; kept within their rules. A tensor is learned
+        entry by entry, for example ``alpha=torch.full((heads, 1), 1.5)`` on scores (batch, heads, queries, keys).
+    dim : int or pair of ints, default -1
+        The dim that holds the scores of one problem; of a matrix its two dims, by default the last.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence, where a parameter breaks its rule or cannot be learned.
+
+    Notes
+    -----
+    A learned parameter is an attribute like the others; its unbounded form is what optimizers and ``state_dict`` see.
+    Source: regmax.
+    """
+
+    operator: Operator
+
+    def __init__(self, *, learn: Iterable[str] = (), dim: Any = -1, **values: Any) -> None:
+        super().__init__()
+        self.dim = dim
+        self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
+        names = {declared.name for declared in self.operator.parameters}
+        for name in (*values, *self.learn):
+            if name not in names:
+                raise TypeError(f"{self.operator.name}: {name} is not one of its parameters")
+        for declared in self.operator.parameters:
+            self._keep(declared, values.get(declared.name, declared.default))
+
+    def _keep(self, declared: Declared, value: Any) -> None:
+        if declared.name in self.learn:
+            self._learn(declared, value)
+        elif isinstance(value, Tensor):
+            self.register_buffer(declared.name, value)
+        else:
+            setattr(self, declared.name, value)
+
+    def _learn(self, declared: Declared, value: Any) -> None:
+        bound = _BOUNDS.get(declared.words)
+        if bound is None or value is None:
+            raise ValueError(f"{self.operator.name}: {declared.name} cannot be learned, got {value!r}")
+        start = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.get_default_dtype())
+        if not start.is_floating_point() or not bool(torch.as_tensor(declared.holds(start)).all()):  # type: ignore[misc]
+            raise ValueError(f"{self.operator.name}: {declared.name} must {declared.words}, got {value}")
+        self.register_parameter(declared.name, nn.Parameter(start.clone()))
+        parametrize.register_parametrization(self, declared.name, bound())
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The weights of the scores ``x``."""
+        values = {declared.name: getattr(self, declared.name) for declared in self.operator.parameters}
+        return solve(self.operator, x, self.dim, mask, values)
+
+    def extra_repr(self) -> str:
+        """The parameters, those that are learned by their shape."""
+        parts = []
+        for declared in self.operator.parameters:
+            value = getattr(self, declared.name)
+            parts.append(f"{declared.name}={tuple(value.shape) if isinstance(value, Tensor) else value!r}")
+        return ", ".join([*parts, f"learn={self.learn!r}"] if self.learn else parts)
+
+
+def _module(operator: Operator) -> type[Weights]:
+    """The module of one operator."""
+    summary = inspect.getdoc(operator.kind).partition("\n")[0]  # type: ignore[union-attr]
+    body = {
+        "operator": operator,
+        "__doc__": f"{summary}\n\n    A layer; see :class:`Weights` and :class:`regmax.{operator.kind.__name__}`.",
+        "__module__": __name__.removesuffix(".modules"),
+    }
+    kind = type(operator.kind.__name__, (Weights,), body)
+    only = inspect.Parameter.KEYWORD_ONLY
+    own = [inspect.Parameter(one.name, only, default=one.default) for one in operator.parameters]
+    rest = [inspect.Parameter("learn", only, default=()), inspect.Parameter("dim", only, default=-1)]
+    kind.__signature__ = inspect.Signature([*own, *rest])  # type: ignore[attr-defined]
+    return kind
+
+
+for _operator in shipped().values():
+    globals()[_operator.kind.__name__] = _module(_operator)
+    __all__ += [_operator.kind.__name__]  # noqa: PLE0604
