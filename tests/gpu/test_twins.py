@@ -289,6 +289,8 @@ def test_limits(device):
         regmax.Tv2dmax(np.inf, shape=(1, 7)),
         regmax.Plaplacemax(1.5, np.inf),
         regmax.Plaplacemax(2.0, 1e6),
+        regmax.Plaplacemax(1.02, 0.3),
+        regmax.Plaplacemax(1.1, 0.2, edges=[[0, 1], [1, 2], [2, 0], [2, 3], [3, 4], [4, 5], [5, 6], [6, 3]]),
         regmax.Entmax(np.array([0.5, 1.0, 1.5, 2.0, 3.0])),
         regmax.Pnormmax(np.array([1.1, 1.5, 2.0, 2.5, 9.0])),
         regmax.Plaplacemax(np.array([1.0, 1.5, 2.0, 3.0, 1.0]), np.array([0.1, 0.0, np.inf, 1.0, 1.0])),
