@@ -1,4 +1,4 @@
-"""Segments of rows and groups of entries: sums, ends and means, all at once and in an order that never changes."""
+"""Segments of rows and groups of entries: sums, ends and means, all at once."""
 
 import torch
 from torch.nn.functional import pad
