@@ -1,10 +1,9 @@
 r"""The primal-dual path of the p-Laplacian on the simplex, p > 1, all rows at once.
 
-Chains are solved by cyclic reduction, other graphs by dense factorisations.
-
 An interior point method (Mehrotra 1992) in which the relation of flow and jump of an edge is linearised in both, for
 p < 2 as ``u (d^2 + eps^2)^((2 - p) / 2) = c d`` with eps going down (Chan, Golub & Mulet 1999); then Newton's steps on
-the support. The steps are those of :mod:`regmax.solvers.plaplacian_network`.
+the support. Each step is cyclic reduction on a chain, a dense factorisation on other graphs. The steps are those of
+:mod:`regmax.solvers.plaplacian_network`.
 """
 
 from typing import NamedTuple

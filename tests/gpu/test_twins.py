@@ -106,6 +106,18 @@ def test_masked_and_broken_rows_are_alone(operator, dtype, device):
     assert not gx[[0, 4, 5]].isnan().any()
 
 
+@every_operator
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["64", "32"])
+def test_no_rows(operator, dtype, device):
+    p = tensors(operator, np.zeros((1, 7), dtype), device)
+    x, twin = torch.empty(0, 7, dtype=getattr(torch, np.dtype(dtype).name), device=device), TWINS[operator.name]
+    y = twin.weights(x, p)
+    labels = twin.groups(y, x > 0, p)
+    assert y.shape == x.shape
+    assert y.dtype == x.dtype
+    assert twin.vjp(x, y, labels, y, p, ())[0].shape == twin.jvp(x, y, labels, y, {}, p).shape == x.shape
+
+
 def directions(operator, x, device, seed=5):
     """(cotangent, tangent of the scores, tangents of the parameters) for rows as an array."""
     rng, p = np.random.default_rng(seed), tensors(operator, x, device)
