@@ -1,8 +1,9 @@
-r"""The primal-dual path of the p-Laplacian on the simplex, p > 1, all rows at once by dense factorisations.
+r"""The primal-dual path of the p-Laplacian on the simplex, p > 1, all rows at once.
 
 An interior point method (Mehrotra 1992) in which the relation of flow and jump of an edge is linearised in both, for
 p < 2 as ``u (d^2 + eps^2)^((2 - p) / 2) = c d`` with eps going down (Chan, Golub & Mulet 1999); then Newton's steps on
-the support. The steps are those of :mod:`regmax.solvers.plaplacian_network`.
+the support. Each step is cyclic reduction on a chain, a dense factorisation on other graphs. The steps are those of
+:mod:`regmax.solvers.plaplacian_network`.
 """
 
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import torch
 
 from ._links import drops, gathered
 from ._rows import row_sum
+from ._tridiagonal import chain_solve
 
 __all__ = ["Problem", "follow", "system"]
 
@@ -81,6 +83,8 @@ def system(diagonal, K, net):
 
 
 def _solver(problem, diagonal, K):
+    if problem.net["chain"]:
+        return lambda b: chain_solve(diagonal, K, b[:, :, None])[:, :, 0]
     factor, _ = torch.linalg.cholesky_ex(system(diagonal, K, problem.net))
     return lambda b: torch.cholesky_solve(b[:, :, None], factor)[:, :, 0]
 

@@ -1,4 +1,4 @@
-"""Segments of rows and groups of entries: sums, ends and means, all at once and in an order that never changes."""
+"""Segments of rows and groups of entries: sums, ends and means, all at once."""
 
 import torch
 from torch.nn.functional import pad
@@ -7,8 +7,9 @@ __all__ = ["firsts", "group_means", "grouped_product", "next_marked", "runs", "s
 
 
 def shifted(x, by, fill):
-    """``x[i - by]`` at i, ``fill`` where there is none."""
-    return torch.cat([torch.full_like(x[:, :by], fill), x[:, :-by]], -1)
+    """``x[:, i - by]`` at i, ``fill`` where there is none; by may be negative."""
+    edge = torch.full_like(x[:, : abs(by)], fill)
+    return torch.cat([edge, x[:, :-by]] if by > 0 else [x[:, -by:], edge], 1)
 
 
 def next_marked(marked):

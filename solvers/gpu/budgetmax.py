@@ -31,17 +31,16 @@ def _shrink(x, gamma, upper, total, low, high):
 
 
 def _complete(y, upper, total):
-    """Spread what the weights lack over those strictly between their bounds."""
-    eps = limits(y)[1]
-    for _ in range(y.shape[-1]):
+    """Spread what the weights lack over those strictly between their bounds, as long as that halves it."""
+    allowed, last = limits(y)[1] * total, torch.full_like(y[:, :1], math.inf)
+    while True:
         missing, inner = total - row_sum(y), (y > 0) & (y < upper)
         free = row_sum(inner.to(y.dtype))
-        lacking = (free > 0) & (missing.abs() > eps * total)
+        lacking = (free > 0) & (missing.abs() > allowed) & (missing.abs() <= last / 2)
         if not lacking.any():
-            break
+            return y
         moved = torch.minimum((y + ratio(missing, free)).clamp_min(0), upper)
-        y = torch.where(lacking & inner, moved, y)
-    return y
+        y, last = torch.where(lacking & inner, moved, y), torch.where(lacking, missing.abs(), 0)
 
 
 @rowwise

@@ -104,10 +104,8 @@ def graph_prox(z, c, tail, head):
         y, r = torch.where(active, y + step, y), torch.where(active, r - step, r)
         excess = r - gathered(torch.where(open_edges, arcs.flow, 0), n, p)
         excess, height = _settled(arcs, torch.where(active, excess, 0), open_edges, tolerance)
-        left = (
-            torch.zeros_like(label).scatter_reduce(1, label, (excess > tolerance).long(), "amax").gather(1, label) > 0
-        )
-        high = left & (height == n)
+        stuck = torch.zeros_like(label).scatter_reduce(1, label, (excess > tolerance).long(), "amax")
+        high = (stuck.gather(1, label) > 0) & (height == n)
         cut = active & open_edges & (high[:, tail] != high[:, head])
         filled = torch.where(cut, torch.where(high[:, tail], arcs.c, -arcs.c), 0)
         r = r - gathered(filled, n, p)

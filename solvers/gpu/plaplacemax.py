@@ -1,18 +1,20 @@
 """Plaplacemax on any device: the path of ``_interior``; rows whose penalty is total variation by level sets.
 
-The Jacobian is one dense solve on the support, equal weights that p < 2 ties together being one unknown.
+The Jacobian is one solve on the support, equal weights that p < 2 ties together being one unknown.
 """
 
 import math
 import warnings
 
 import torch
+from torch.nn.functional import pad
 
 from ._derivatives import per_row, ratio, symmetric
 from ._interior import Problem, follow, system
 from ._links import capacities, drops, gathered, slopes
 from ._rows import limits, row_sum, rowwise, scale, wide
 from ._segments import group_means
+from ._tridiagonal import chain_solve
 from .graphfusedmax import components, tied, variation_rows
 
 __all__ = ["groups", "jvp", "vjp", "weights"]
@@ -55,8 +57,8 @@ def _curved(z, c, p, net, resolution):
 
 def _curved_rows(x, top, p, resolution):
     z, c = scale(x, top, p["gamma"]), capacities(x > -math.inf, p)
-    exponent, net = p["p"].expand(len(x), 1), {"edges": p["edges"]}
-    part = max(1, _DENSE // x.shape[1] ** 2)
+    exponent, net = p["p"].expand(len(x), 1), {"edges": p["edges"], "chain": p["chain"]}
+    part = max(1, len(x) if p["chain"] else _DENSE // x.shape[1] ** 2)
     pieces = zip(*(torch.split(a, part) for a in (z, c, exponent)), strict=True)
     found = [_curved(one, strengths, order, net, resolution) for one, strengths, order in pieces]
     y, left = (torch.cat(parts) for parts in zip(*found, strict=True))
@@ -100,6 +102,21 @@ def _stiffness(x, y, p):
     return torch.where(some, torch.where(some, c, 0) * (p["p"] - 1) * size, 0)
 
 
+def _on_chain(K, labels, free, sides):
+    """``H^-1 sides``, H = I + B^T K B on the free entries, those that share a label being held together."""
+    K = torch.where(labels[:, 1:] == labels[:, :-1], _RIGID, K)
+    inner = free[:, 1:] * free[:, :-1]
+    pulled = K * (1 - inner)
+    return chain_solve(1 + free * (pad(pulled, (0, 1)) + pad(pulled, (1, 0))), K * inner, sides)
+
+
+def _on_graph(K, labels, free, sides, net):
+    share = (labels[:, :, None] == labels[:, None, :]).to(K.dtype)
+    share = share / share.sum(-1, keepdim=True) * free[:, :, None] * free[:, None, :]
+    solve = _augmented if K.shape[1] <= _SPARSE * free.shape[1] else _assembled
+    return solve(K, share, share @ sides, net)
+
+
 def _assembled(K, share, sides, net):
     """``H^-1`` on the range of the projection ``share``, H = I + B^T K B; stiff edges cost digits."""
     eye = torch.eye(sides.shape[1], dtype=K.dtype, device=K.device)
@@ -125,10 +142,9 @@ def _product(x, y, labels, v, p):
     dtype = y.dtype
     y, v, p = wide(y), wide(v), {name: wide(value) for name, value in p.items()}
     free = (y > 0).to(y.dtype)
-    share = (labels[:, :, None] == labels[:, None, :]).to(y.dtype)
-    share = share / share.sum(-1, keepdim=True) * free[:, :, None] * free[:, None, :]
-    solve = _augmented if p["edges"].shape[0] <= _SPARSE * y.shape[1] else _assembled
-    found, unit = solve(_stiffness(x, y, p), share, share @ torch.stack([v, free], -1), p).unbind(-1)
+    K, sides = _stiffness(x, y, p), torch.stack([v, free], -1)
+    solved = _on_chain(K, labels, free, sides) if p["chain"] else _on_graph(K, labels, free, sides, p)
+    found, unit = solved.unbind(-1)
     return (free * (found - ratio(row_sum(found), row_sum(unit)) * unit) / p["gamma"]).to(dtype)
 
 

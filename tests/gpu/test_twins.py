@@ -106,6 +106,18 @@ def test_masked_and_broken_rows_are_alone(operator, dtype, device):
     assert not gx[[0, 4, 5]].isnan().any()
 
 
+@every_operator
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["64", "32"])
+def test_no_rows(operator, dtype, device):
+    p = tensors(operator, np.zeros((1, 7), dtype), device)
+    x, twin = torch.empty(0, 7, dtype=getattr(torch, np.dtype(dtype).name), device=device), TWINS[operator.name]
+    y = twin.weights(x, p)
+    labels = twin.groups(y, x > 0, p)
+    assert y.shape == x.shape
+    assert y.dtype == x.dtype
+    assert twin.vjp(x, y, labels, y, p, ())[0].shape == twin.jvp(x, y, labels, y, {}, p).shape == x.shape
+
+
 def directions(operator, x, device, seed=5):
     """(cotangent, tangent of the scores, tangents of the parameters) for rows as an array."""
     rng, p = np.random.default_rng(seed), tensors(operator, x, device)
@@ -289,6 +301,8 @@ def test_limits(device):
         regmax.Tv2dmax(np.inf, shape=(1, 7)),
         regmax.Plaplacemax(1.5, np.inf),
         regmax.Plaplacemax(2.0, 1e6),
+        regmax.Plaplacemax(1.02, 0.3),
+        regmax.Plaplacemax(1.1, 0.2, edges=[[0, 1], [1, 2], [2, 0], [2, 3], [3, 4], [4, 5], [5, 6], [6, 3]]),
         regmax.Entmax(np.array([0.5, 1.0, 1.5, 2.0, 3.0])),
         regmax.Pnormmax(np.array([1.1, 1.5, 2.0, 2.5, 9.0])),
         regmax.Plaplacemax(np.array([1.0, 1.5, 2.0, 3.0, 1.0]), np.array([0.1, 0.0, np.inf, 1.0, 1.0])),
