@@ -79,7 +79,7 @@ def certifying_flow(
     flow = _flow_within(_UNITS[0], z, y, live, p, d)
     least = gap(flow)
     enough = _ENOUGH * np.maximum(1.0, _by_row(np.abs(z), live).max(axis=1, initial=0.0))
-    others = [partial(_flow_within, units, z, y, live, p, d) for units in _UNITS[1:]]
+    others: list[Callable[[], Array]] = [partial(_flow_within, units, z, y, live, p, d) for units in _UNITS[1:]]
     for candidate in (*others, solved):
         late = least > enough
         if not late.any():

@@ -91,7 +91,7 @@ def draw(lines: Sequence[Line], path: str | Path, kind: str = "png") -> None:
             axes.loglog(*zip(*points, strict=True), label=library, **style)
         axes.set_title(name)
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=6, loc="upper right", edgecolor="none", framealpha=0.9)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     figure.supxlabel("entries per row (262144 or more in all)")
