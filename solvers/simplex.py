@@ -239,9 +239,12 @@ def _shrink_bracket(x, gamma, upper, total, low, high):
 @kernel
 def _complete_capped(upper, total, out):
     """Spread what the weights lack over those strictly between their bounds."""
-    zero, eps = out.dtype.type(0), limits(out)[1]
+    zero, eps, last = out.dtype.type(0), limits(out)[1], limits(out)[2]
     for _ in range(out.size):
         missing, free = total - row_sum(out), 0
+        if abs(missing) + abs(missing) > last:
+            return  # what is missing now is rounding
+        last = abs(missing)
         for i in range(out.size):
             free += zero < out[i] < upper[i]
         if free == 0 or abs(missing) <= eps * total:

@@ -48,9 +48,13 @@ def parameters(call: Call, x: Tensor, values: Values) -> dict[str, Any]:
     return p
 
 
+def _on_host(x: Tensor) -> bool:
+    return x.device.type == "cpu"
+
+
 def _solved(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Any]:
     """Weights, and on the CPU the parameters of each row."""
-    if x.device.type == "cpu":
+    if _on_host(x):
         return _host.weights(call, x, values)
     twin = _twin(call, f"a tensor on {x.device}")
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
@@ -97,7 +101,7 @@ class _Fast(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, y, *values = ctx.saved_tensors
         wanted = _wanted(ctx.call.names, ctx.needs_input_grad[2:])
-        if not torch.is_grad_enabled() and _modes.plain(g) and _modes.has_memory(g):
+        if _on_host(y) and not torch.is_grad_enabled() and _modes.plain(g) and _modes.has_memory(g):
             if not ctx.call.names and not ctx.call.operator.sees_scores:
                 return None, _host.product(ctx.call.ready, y, g, ctx.p)
             gx, found = _host.pullback(ctx.call, x, y, g, values, wanted)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ._declared import Declared
 
-__all__ = ["Layout", "parameter_rows", "scores", "weights_like"]
+__all__ = ["Layout", "parameter_rows", "problem_dims", "scores", "weights_like"]
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
@@ -67,7 +67,7 @@ def _one_dim(owner: str, dim: Any, ndim: int) -> int:
     return dim % ndim
 
 
-def _dims(owner: str, dim: Any, ndim: int, pair: bool) -> tuple[int, ...]:
+def problem_dims(owner: str, dim: Any, ndim: int, pair: bool) -> tuple[int, ...]:
     """The dims of one problem; of a matrix by default the last two."""
     if not pair:
         return (_one_dim(owner, dim, ndim),)
@@ -105,7 +105,7 @@ def _broadcasts(shape: Any, to: Any) -> bool:
 def scores(owner: str, x: Any, dim: Any, mask: Any, pair: bool, exact: bool) -> tuple[Tensor, Layout]:
     """Rows of scores in float32 or float64, and their layout; with ``exact`` masked entries are -inf and no other."""
     require_real(owner, "x", x)
-    dims = _dims(owner, dim, x.dim(), pair)
+    dims = problem_dims(owner, dim, x.dim(), pair)
     if 0 in [x.shape[one] for one in dims]:
         raise ValueError(f"{owner}: dim must have at least one entry, got x of shape {tuple(x.shape)}")
     if x.dtype in _INTEGERS:

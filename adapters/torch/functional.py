@@ -10,6 +10,7 @@ from torch import Tensor
 from . import _modes, _ops
 from ._call import Call, call_of
 from ._declared import Declared, Operator, operator_of, shipped
+from ._sharded import is_sharded, solve_sharded
 from ._rows import Layout, parameter_rows, scores, weights_like
 
 __all__ = ["argmax"]  # and the operators, below
@@ -96,6 +97,8 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
 
 def solve(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
     """The weights of an operator in whatever mode torch is in."""
+    if is_sharded(x):
+        return solve_sharded(solve, operator, x, dim, mask, values)
     found = problem(operator, x, dim, mask, values)
     return weights_like(found.weights(found.rows), found.layout)
 

@@ -12,7 +12,7 @@ import torch
 from ._derivatives import ratio
 from ._rows import limits
 
-__all__ = ["incidence", "transport"]
+__all__ = ["incidence", "row_threshold", "transport"]
 
 # Stages: the first g against the spread of a row, the factor to the next, and the residual that ends one early.
 _FIRST, _FACTOR, _ROUGH = 1 / 6, 4.0, 0.03
@@ -66,6 +66,12 @@ def _threshold(z, live, total, cap):
     flat = (last > first) & (last < sums.shape[-1] - 1)
     middle = (place.gather(-1, first) + place.gather(-1, last.clamp_min(0))) / 2
     return torch.where(total > 0, torch.where(flat, middle, exact), 0)
+
+
+def row_threshold(z, cap):
+    """t of each row with ``sum clip(z - t, 0, cap) = 1``."""
+    one = torch.ones_like(z[..., :1])
+    return _threshold(z, torch.ones_like(z, dtype=torch.bool), one, cap * one)
 
 
 def _swept(z, sums):

@@ -1,0 +1,193 @@
+"""Tensors of any shape, dtype and mask; parameters as tensors; what cannot be served is said in one sentence."""
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+import regmax
+import regmax.adapters.torch as rt
+
+from .cases import EDGES, LEARNABLE, SETTINGS, WEIGHTS, N, function, in_numpy, scores
+
+NAMES = list(regmax.operators())
+ROWWISE = [name for name in NAMES if name not in ("tv2dmax", "kregularmax")]
+every_operator = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture
+def by_twins(monkeypatch):
+    """As on a device without kernels of its own."""
+    from regmax.adapters.torch import _ops
+
+    monkeypatch.setattr(_ops, "_on_host", lambda x: False)
+
+
+@every_operator
+def test_dims_strides_and_batches(name):
+    x, f = scores(4, 5), function(name)
+    y = f(x)
+    torch.testing.assert_close(f(x.movedim(-1, 0), dim=0).movedim(0, -1), y, rtol=0, atol=0)
+    torch.testing.assert_close(f(x.transpose(1, 2), dim=1).transpose(1, 2), y, rtol=0, atol=0)
+    torch.testing.assert_close(f(x[::2, ::3]), y[::2, ::3], rtol=0, atol=0)
+    torch.testing.assert_close(f(x.flip(0)), y.flip(0), rtol=0, atol=0)
+    torch.testing.assert_close(f(x[2, 3]), y[2, 3], rtol=0, atol=0)
+    assert f(x[:0]).shape == (0, 5, N)
+    leaf = x.clone().requires_grad_()
+    (moved,) = torch.autograd.grad((f(leaf.transpose(0, 2), dim=0) ** 2).sum(), leaf)
+    (straight,) = torch.autograd.grad((f(leaf) ** 2).sum(), leaf)
+    torch.testing.assert_close(moved, straight.expand_as(moved), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["tv2dmax", "kregularmax"])
+def test_matrices_have_two_dims(name):
+    settings = {key: value for key, value in SETTINGS[name].items() if key != "shape"}
+    x, f = scores(4).reshape(4, 2, 3), getattr(rt, name)
+    y = f(x, **settings)
+    torch.testing.assert_close(y.reshape(4, N), function(name)(x.reshape(4, N)), rtol=0, atol=0)
+    torch.testing.assert_close(f(x.movedim(0, 2), dim=(0, 1), **settings).movedim(2, 0), y, rtol=0, atol=0)
+    turned = f(x.transpose(1, 2), **settings).transpose(1, 2)
+    torch.testing.assert_close(turned, y, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ROWWISE)
+@pytest.mark.parametrize("twins", [False, True])
+def test_masks(name, twins, request):
+    if twins:
+        request.getfixturevalue("by_twins")
+    given = {**SETTINGS[name], **({"total": 0.4} if name == "budgetmax" else {})}
+    f = lambda x, **more: getattr(rt, name)(x, **given, **more)  # noqa: E731
+    x = scores(5)
+    mask = torch.ones(5, N, dtype=torch.bool)
+    mask[0, 1:3] = mask[1, 0] = mask[2, 5] = False
+    mask[3] = False
+    x[4, 2] = torch.nan
+    ours = regmax.operators()[name](**{k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in given.items()})
+    expected = torch.from_numpy(ours(x.numpy(), where=mask.numpy()))
+    hidden = torch.where(mask, x, -torch.inf)
+    additive = torch.where(mask, x, torch.finfo(x.dtype).min)
+    for y in (f(x, mask=mask), f(hidden), f(additive)):
+        torch.testing.assert_close(y, expected, rtol=1e-9, atol=1e-9 if twins else 0, equal_nan=True)
+    assert (f(hidden)[~mask] == 0).all()
+    for masked in (x, hidden, additive):
+        leaf = masked.clone().requires_grad_()
+        y = f(leaf, mask=mask)
+        (g,) = torch.autograd.grad((torch.nan_to_num(y) ** 2).sum(), leaf)
+        assert (g[~mask] == 0).all()
+        assert torch.isfinite(g[:4]).all()
+        (twice,) = torch.autograd.grad((torch.nan_to_num(f(leaf, mask=mask)) ** 2).sum(), leaf, create_graph=True)
+        torch.testing.assert_close(twice[:4], g[:4])
+
+
+@every_operator
+def test_twins_answer_where_there_are_no_kernels(name, by_twins):
+    x, f = scores(3, 4), function(name)
+    expected = torch.from_numpy(in_numpy(name)(x.numpy()))
+    torch.testing.assert_close(f(x), expected, rtol=1e-9, atol=1e-9)
+    assert gradcheck(f, x.clone().requires_grad_())
+    assert gradgradcheck(f, x[0].clone().requires_grad_())
+    torch.testing.assert_close(torch.vmap(f)(x), f(x), rtol=1e-12, atol=1e-12)
+
+
+PAIRS = [(name, parameter) for name, parameters in LEARNABLE.items() for parameter in parameters]
+
+
+@pytest.mark.parametrize(("name", "parameter"), PAIRS)
+@pytest.mark.parametrize("shared", [True, False])
+def test_parameters_have_derivatives(name, parameter, shared):
+    x = scores(3)
+    start = WEIGHTS[name] if parameter == "weights" else torch.tensor(float(SETTINGS[name][parameter])).double()
+    if not shared:
+        factors = torch.linspace(0.9, 1.1, 3, dtype=torch.float64)
+        wide = (3, N) if parameter == "upper" else (3, *start.shape)
+        start = (start * factors.reshape(3, *[1] * (len(wide) - 1))).expand(wide).clone()
+    settings = {key: value for key, value in SETTINGS[name].items() if key != parameter}
+
+    def f(x, value):
+        return getattr(rt, name)(x, **settings, **{parameter: value})
+
+    inputs = (x.clone().requires_grad_(), start.clone().requires_grad_())
+    assert gradcheck(f, inputs, check_forward_ad=True)
+    assert gradgradcheck(f, inputs)
+    expected = torch.func.grad(lambda v: (f(x, v) ** 2).sum())(start)
+    leaf = start.clone().requires_grad_()
+    torch.testing.assert_close(torch.autograd.grad((f(x, leaf) ** 2).sum(), leaf)[0], expected)
+
+
+def test_parameters_broadcast_like_those_of_numpy():
+    x = scores(2, 3, 4)
+    alpha = torch.tensor([1.2, 1.5, 2.0], dtype=torch.float64)[:, None]
+    expected = regmax.entmax(x.numpy(), alpha=alpha.numpy())
+    np.testing.assert_array_equal(rt.entmax(x, alpha=alpha).numpy(), expected)
+    np.testing.assert_array_equal(rt.entmax(x, alpha=alpha.numpy()).numpy(), expected)
+    bare = torch.func.vmap(lambda x, a: rt.entmax(x, alpha=a), in_dims=(1, 0))(x, alpha[:, 0])
+    np.testing.assert_array_equal(bare.movedim(0, 1).numpy(), expected)
+
+
+def test_integers_and_empty_graphs():
+    y = rt.sparsemax(torch.tensor([[1, 2, 3], [0, 0, 0]]))
+    assert y.dtype == torch.get_default_dtype()
+    torch.testing.assert_close(y, torch.tensor([[0.0, 0.0, 1.0], [1 / 3] * 3]))
+    x = scores(2)
+    none = torch.empty((0, 2), dtype=torch.int64)
+    torch.testing.assert_close(rt.graphfusedmax(x, edges=none), rt.sparsemax(x), rtol=0, atol=0)
+
+
+def test_a_regularizer_of_ones_own():
+    from ..own_regularizers import __file__ as _  # the module registers them
+    from regmax import Sparsemax
+
+    x = scores(3).requires_grad_()
+    torch.testing.assert_close(rt.argmax(Sparsemax(0.7), x), rt.sparsemax(x, gamma=0.7), rtol=0, atol=0)
+
+
+BAD = [
+    (TypeError, "sparsemax: x must be a tensor, got ndarray", lambda: rt.sparsemax(np.zeros(3))),
+    (TypeError, "real numbers, got dtype torch.complex64", lambda: rt.sparsemax(torch.zeros(3, dtype=torch.cfloat))),
+    (TypeError, "dense tensor, got layout torch.sparse_coo", lambda: rt.sparsemax(torch.eye(3).to_sparse())),
+    (TypeError, "dense tensor, got a nested tensor", lambda: rt.softmax(_nested())),
+    (TypeError, "real numbers, got dtype torch.quint8", lambda: rt.softmax(_quantized())),
+    (ValueError, "sparsemax: x must have at least one dimension", lambda: rt.sparsemax(torch.tensor(1.0))),
+    (ValueError, "dim must be within the 2 dimensions of x, got 2", lambda: rt.softmax(torch.zeros(2, 2), dim=2)),
+    (TypeError, "dim must be an integer, got 0.5", lambda: rt.softmax(torch.zeros(2), dim=0.5)),
+    (ValueError, "dim must have at least one entry", lambda: rt.softmax(torch.zeros(2, 0))),
+    (TypeError, "mask must be a boolean tensor, got torch.float32", lambda: rt.softmax(_x(), mask=torch.ones(3))),
+    (TypeError, "mask must be a boolean tensor, got list", lambda: rt.softmax(_x(), mask=[True] * 3)),
+    (ValueError, r"mask must broadcast to the shape \(2, 3\)", lambda: rt.softmax(_x(), mask=torch.ones(4) > 0)),
+    (ValueError, "device meta", lambda: rt.softmax(_x(), gamma=torch.ones(1, device="meta"))),
+    (ValueError, "mask must be on the device cpu", lambda: rt.softmax(_x(), mask=torch.ones(3, device="meta") > 0)),
+    (TypeError, "gamma must be a tensor of real numbers", lambda: rt.softmax(_x(), gamma=torch.ones(1).cfloat())),
+    (ValueError, "softmax: gamma must be > 0 and finite, got -1", lambda: rt.softmax(_x(), gamma=-1)),
+    (ValueError, "softmax: gamma must be > 0 and finite, got -1.0", lambda: rt.softmax(_x(), gamma=-torch.ones(()))),
+    (ValueError, "entmax: alpha must be > 0 and finite, got nan", lambda: rt.entmax(_x(), alpha=float("nan"))),
+    (ValueError, r"gamma must broadcast against the batch of shape \(2,\)", lambda: rt.softmax(_x(), gamma=_x()[0])),
+    (TypeError, "softmax: lam is not one of its parameters", lambda: rt.softmax(_x(), lam=1.0)),
+    (ValueError, "fusedmax: weights must have 2 entries on the last dim", lambda: rt.fusedmax(_x(), weights=_x()[0])),
+    (ValueError, "topkmax: k must be at most the 3 entries", lambda: rt.topkmax(_x(), k=4)),
+    (TypeError, "graphfusedmax: edges", lambda: rt.graphfusedmax(_x(), edges=torch.zeros(2, 2))),
+    (ValueError, "must join different vertices", lambda: rt.graphfusedmax(_x(), edges=torch.tensor([[1, 1]]))),
+    (ValueError, "dim must be the two dims of a matrix", lambda: rt.kregularmax(_x(), k=1, dim=1)),
+    (TypeError, "omega must be an operator of regmax, got str", lambda: rt.fenchel_young_loss("softmax", _x(), _x())),
+    (TypeError, "Entmax|entmax: beta is not one of its parameters", lambda: rt.Entmax(beta=1)),
+    (ValueError, "topkmax: k cannot be learned, got 2", lambda: rt.Topkmax(k=2, learn=("k",))),
+    (ValueError, "entmax: alpha must be > 0 and finite, got -1", lambda: rt.Entmax(alpha=-1, learn=("alpha",))),
+]
+
+
+def _x():
+    return torch.zeros(2, 3)
+
+
+def _nested():
+    return torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)
+
+
+def _quantized():
+    return torch._empty_affine_quantized([2, 3], scale=1.0, zero_point=0, dtype=torch.quint8)
+
+
+@pytest.mark.parametrize(("kind", "sentence", "call"), BAD, ids=[sentence for _, sentence, _ in BAD])
+def test_bad_input_is_one_sentence(kind, sentence, call):
+    with pytest.raises(kind, match=sentence) as caught:
+        call()
+    assert "\n" not in str(caught.value)

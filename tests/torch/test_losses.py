@@ -1,0 +1,134 @@
+"""Fenchel-Young losses against those of NumPy, and their derivatives in every mode."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+import regmax
+import regmax.adapters.torch as rt
+
+from .cases import EDGES, N, scores
+
+OMEGAS = [
+    regmax.Softmax(0.7),
+    regmax.Sparsemax(1.3),
+    regmax.Entmax(1.7, 0.8),
+    regmax.Entmax(1.0),
+    regmax.Pnormmax(1.5),
+    regmax.Normmax(2.0),
+    regmax.Budgetmax(1.2),
+    regmax.Fusedmax(0.2),
+    regmax.Oscarmax(0.05),
+    regmax.Graphfusedmax(EDGES.numpy(), lam=0.2),
+    regmax.Plaplacemax(1.5, 0.3),
+]
+every_omega = pytest.mark.parametrize("omega", OMEGAS, ids=lambda omega: omega.name)
+LABELS = torch.tensor([0, 3, 5, 2])
+
+
+def distributions(count=4):
+    return torch.softmax(scores(count, seed=7), -1)
+
+
+@every_omega
+@pytest.mark.parametrize("target", [LABELS, distributions()], ids=["labels", "distributions"])
+def test_values_and_gradients_are_those_of_numpy(omega, target):
+    x = scores(4).requires_grad_()
+    value = rt.fenchel_young_loss(omega, x, target, reduction="none")
+    expected = torch.from_numpy(omega.loss(x.detach().numpy(), target.numpy()))
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)
+    (g,) = torch.autograd.grad(value.sum(), x)
+    t = target if target.is_floating_point() else torch.nn.functional.one_hot(target, N).double()
+    torch.testing.assert_close(g, rt.argmax(omega, x).detach() - t, rtol=0, atol=0)
+
+
+@every_omega
+def test_derivatives_in_every_mode(omega):
+    f = lambda x: rt.fenchel_young_loss(omega, x, LABELS[:3])  # noqa: E731
+    x = scores(3)
+    assert gradcheck(f, x.clone().requires_grad_(), check_forward_ad=True)
+    assert gradgradcheck(f, x.clone().requires_grad_())
+    jacobian = torch.func.jacrev(lambda x: rt.argmax(omega, x))(x[0])
+    one = lambda x: rt.fenchel_young_loss(omega, x, LABELS[0])  # noqa: E731
+    torch.testing.assert_close(torch.func.hessian(one)(x[0]), jacobian)
+    each = torch.vmap(lambda x, t: rt.fenchel_young_loss(omega, x, t))(x, LABELS[:3])
+    torch.testing.assert_close(each, rt.fenchel_young_loss(omega, x, LABELS[:3], reduction="none"))
+    torch._dynamo.reset()
+    leaf = x.clone().requires_grad_()
+    compiled = torch.compile(f, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(leaf), f(leaf))
+    torch.testing.assert_close(torch.autograd.grad(compiled(leaf), leaf), torch.autograd.grad(f(leaf), leaf))
+
+
+@pytest.mark.parametrize("name", ["gamma", "alpha"])
+def test_derivatives_in_learned_parameters(name):
+    start = torch.tensor(1.4, dtype=torch.float64, requires_grad=True)
+
+    def f(x, value):
+        layer = rt.Entmax(alpha=1.6, gamma=0.9)
+        setattr(layer, name, value)
+        return rt.fenchel_young_loss(layer, x, LABELS[:3])
+
+    assert gradcheck(f, (scores(3).requires_grad_(), start))
+    assert gradgradcheck(f, (scores(3).requires_grad_(), start))
+
+
+def test_softmax_is_cross_entropy():
+    x, weight = scores(4), torch.linspace(0.5, 2.0, N, dtype=torch.float64)
+    labels = torch.tensor([0, -100, 5, 2])
+    for reduction in ("none", "sum", "mean"):
+        for smoothing in (0.0, 0.2):
+            ours = rt.FenchelYoungLoss(regmax.Softmax(), weight=weight, reduction=reduction)
+            theirs = torch.nn.CrossEntropyLoss(weight=weight, reduction=reduction)
+            torch.testing.assert_close(ours(x, labels), theirs(x, labels))
+            ours = rt.FenchelYoungLoss(regmax.Softmax(), reduction=reduction, label_smoothing=smoothing)
+            theirs = torch.nn.CrossEntropyLoss(reduction=reduction, label_smoothing=smoothing)
+            # Fenchel-Young losses are 0 at the target, cross entropy is its entropy there.
+            t = (1 - smoothing) * torch.eye(N).double()[0] + smoothing / N
+            entropy = -torch.special.xlogy(t, t).sum()
+            entropy = {"none": entropy * (labels >= 0), "sum": 3 * entropy, "mean": entropy}[reduction]
+            torch.testing.assert_close(ours(x, labels) + entropy, theirs(x, labels))
+
+
+def test_other_dims_masks_and_half_precision():
+    omega, x = regmax.Entmax(1.5), scores(2, 3)
+    labels = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    whole = rt.fenchel_young_loss(omega, x, labels, reduction="none")
+    turned = rt.fenchel_young_loss(omega, x.movedim(-1, 1), labels, reduction="none", dim=1)
+    torch.testing.assert_close(turned, whole)
+    mask = torch.ones(2, 3, N, dtype=torch.bool)
+    mask[0, 0, 0] = mask[1, 1, 5] = False
+    found = rt.fenchel_young_loss(omega, x, labels, reduction="none", mask=mask)
+    expected = torch.from_numpy(omega.loss(x.numpy(), labels.numpy(), where=mask.numpy()))
+    torch.testing.assert_close(found, expected)
+    assert found[0, 0] == torch.inf
+    half = rt.fenchel_young_loss(omega, x.bfloat16(), labels)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.double(), whole.mean(), rtol=2e-2, atol=2e-2)
+
+
+def test_zero_loss_is_exactly_zero_beyond_the_margin():
+    x = torch.tensor([[3.0, 1.9, 0.0]], requires_grad=True)
+    value = rt.fenchel_young_loss(regmax.Sparsemax(), x, torch.tensor([0]))
+    assert value == 0
+    assert (torch.autograd.grad(value, x)[0] == 0).all()
+
+
+BAD = [
+    (ValueError, "labels must be in 0..5, got 6", {"target": torch.tensor([0, 6])}),
+    (ValueError, "labels must be in 0..5, got -1", {"target": torch.tensor([0, -1])}),
+    (ValueError, r"labels must have shape \(2,\), got \(3,\)", {"target": torch.tensor([0, 1, 2])}),
+    (ValueError, "target must not require grad", {"target": scores(2).requires_grad_()}),
+    (ValueError, r"target must have the shape \(2, 6\) of x", {"target": scores(3)}),
+    (TypeError, "target must be a tensor, got list", {"target": [0, 1]}),
+    (ValueError, "reduction must be one of none, sum, mean, got 'max'", {"reduction": "max"}),
+    (ValueError, "label_smoothing must be from 0 to 1, got 2.0", {"label_smoothing": 2.0}),
+    (ValueError, "omega must be the regularizer of a loss, got topkmax", {"omega": regmax.Topkmax(2)}),
+]
+
+
+@pytest.mark.parametrize(("kind", "sentence", "given"), BAD, ids=[sentence for _, sentence, _ in BAD])
+def test_bad_input_is_one_sentence(kind, sentence, given):
+    arguments = {"omega": regmax.Softmax(), "x": scores(2), "target": torch.tensor([0, 1]), **given}
+    with pytest.raises(kind, match=sentence):
+        rt.fenchel_young_loss(**arguments)

@@ -1,0 +1,191 @@
+"""Every operator in every mode of torch, by the table that the documentation prints."""
+
+import warnings
+
+import pytest
+import torch
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
+from torch.utils.checkpoint import checkpoint
+
+import regmax
+from regmax.adapters.torch.capabilities import MODES, table
+
+from .cases import function, in_numpy, scores
+
+TABLE = table()
+every_operator = pytest.mark.parametrize("name", list(TABLE))
+
+
+def loss(f):
+    """A number that sees all weights differently."""
+    return lambda x: (f(x) * torch.arange(1.0, x.shape[-1] + 1, dtype=x.dtype) + f(x) ** 2).sum()
+
+
+def leaf(x):
+    return x.detach().clone().requires_grad_()
+
+
+def compiled(f, **options):
+    torch._dynamo.reset()
+    return torch.compile(f, fullgraph=True, **{"backend": "aot_eager", **options})
+
+
+def backward(f):
+    assert gradcheck(f, leaf(scores(3)), check_batched_grad=True)
+
+
+def double_backward(f):
+    assert gradgradcheck(f, leaf(scores(2)))
+
+
+def forward_mode(f):
+    assert gradcheck(f, leaf(scores(3)), check_forward_ad=True, check_backward_ad=False)
+    x, v = scores(3), scores(3, seed=1)
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(f(forward_ad.make_dual(x, v))).tangent
+    _, expected = torch.func.jvp(f, (x,), (v,))
+    torch.testing.assert_close(tangent, expected)
+
+
+def transforms(f):
+    x = scores(4)
+    row, of_row = x[0], lambda r: f(r[None])[0]
+    whole = torch.autograd.functional.jacobian(of_row, row)
+    torch.testing.assert_close(torch.func.jacrev(of_row)(row), whole)
+    torch.testing.assert_close(torch.func.jacfwd(of_row)(row), whole)
+    torch.testing.assert_close(torch.vmap(of_row)(x), f(x), rtol=0, atol=0)
+    torch.testing.assert_close(torch.func.grad(loss(f))(x), torch.autograd.grad(loss(f)(y := leaf(x)), y)[0])
+    rows = torch.stack([torch.func.grad(loss(of_row))(r) for r in x])
+    torch.testing.assert_close(torch.vmap(torch.func.grad(loss(of_row)))(x), rows)
+    expected = torch.autograd.functional.hessian(loss(of_row), row)
+    torch.testing.assert_close(torch.func.hessian(loss(of_row))(row), expected)
+    torch.testing.assert_close(torch.func.jacrev(torch.func.jacrev(loss(of_row)))(row), expected)
+    third = torch.func.jacfwd(torch.func.hessian(loss(of_row)))(row)
+    h = 1e-4 * torch.eye(len(row), dtype=row.dtype)
+    ahead, behind = (torch.stack([torch.func.hessian(loss(of_row))(row + s * e) for e in h], -1) for s in (1, -1))
+    torch.testing.assert_close(third, (ahead - behind) / 2e-4, rtol=1e-4, atol=1e-5)
+
+
+def by_compiler(f):
+    x = leaf(scores(3))
+    torch.testing.assert_close(compiled(f)(x), f(x), rtol=0, atol=0)
+    expected = torch.autograd.grad(loss(f)(x), x)
+    torch.testing.assert_close(torch.autograd.grad(compiled(loss(f))(x), x), expected)
+    growing = compiled(f, dynamic=True)
+    for rows in (2, 5, 9):
+        torch.testing.assert_close(growing(scores(rows)), f(scores(rows)), rtol=0, atol=0)
+
+
+def transforms_by_compiler(f):
+    x, v = scores(3), scores(3, seed=1)
+    row, of_row = x[0], lambda r: f(r[None])[0]
+    for transformed in (
+        torch.func.grad(loss(f)),
+        lambda x: torch.func.jvp(f, (x,), (v,))[1],
+        torch.vmap(torch.func.grad(loss(of_row))),
+    ):
+        torch.testing.assert_close(compiled(transformed)(x), transformed(x))
+    for transformed in (torch.func.jacfwd(of_row), torch.func.hessian(loss(of_row))):
+        torch.testing.assert_close(compiled(transformed)(row), transformed(row))
+
+
+def exported(f):
+    class Layer(torch.nn.Module):
+        def forward(self, x):
+            return f(x)
+
+    x = scores(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", (FutureWarning, DeprecationWarning))  # of torch about itself
+        program = torch.export.export(Layer(), (x,))
+    torch.testing.assert_close(program.module()(x), f(x), rtol=0, atol=0)
+
+
+def under_watch(f):
+    x = leaf(scores(3))
+    (expected,) = torch.autograd.grad(loss(f)(x), x)
+    for reentrant in (True, False):
+        found = torch.autograd.grad(checkpoint(lambda x: loss(f)(2 * x / 2), x, use_reentrant=reentrant), x)[0]\
+            if not reentrant else None
+        if found is not None:
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    y = leaf(x)
+    checkpoint(loss(f), y, use_reentrant=True).backward()
+    torch.testing.assert_close(y.grad, expected, rtol=0, atol=0)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.autograd.detect_anomaly(check_nan=True):
+            torch.testing.assert_close(torch.autograd.grad(loss(f)(x), x)[0], expected, rtol=0, atol=0)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def in_half_precision(f):
+    for dtype in (torch.float16, torch.bfloat16):
+        x = leaf(scores(3).to(dtype))
+        exact = leaf(x.float())
+        with torch.autocast("cpu", dtype=dtype):
+            y = f(x)
+        assert y.dtype == dtype
+        units = 2 * torch.finfo(dtype).eps
+        torch.testing.assert_close(y.float(), f(exact), rtol=units, atol=units * 1e-3)
+        g = scores(3, seed=1).to(dtype)
+        (found,) = torch.autograd.grad(y, x, g)
+        (expected,) = torch.autograd.grad(f(exact), exact, g.float())
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.float(), expected, rtol=units, atol=units)
+
+
+CHECKS = {
+    "backward": backward,
+    "double backward": double_backward,
+    "forward AD": forward_mode,
+    "torch.func": transforms,
+    "compile": by_compiler,
+    "compile + func": transforms_by_compiler,
+    "export": exported,
+    "checkpoint": under_watch,
+    "autocast": in_half_precision,
+}
+
+
+def test_the_table_is_whole():
+    assert list(CHECKS) == list(MODES)
+    assert list(TABLE) == list(regmax.operators())
+
+
+@every_operator
+@pytest.mark.parametrize("mode", list(MODES))
+def test_mode(name, mode):
+    promised = TABLE[name][mode]
+    if promised is True:
+        CHECKS[mode](function(name))
+    else:
+        with pytest.raises(Exception, match=name):
+            CHECKS[mode](function(name))
+
+
+@every_operator
+def test_values_are_those_of_numpy(name):
+    for dtype in (torch.float64, torch.float32):
+        x = scores(2, 5, dtype=dtype)
+        torch.testing.assert_close(function(name)(x), torch.from_numpy(in_numpy(name)(x.numpy())), rtol=0, atol=0)
+
+
+@every_operator
+def test_the_custom_operator_keeps_the_rules_of_torch(name):
+    from regmax.adapters.torch import _ops
+    from regmax.adapters.torch._declared import operator_of
+    from regmax.adapters.torch.functional import problem
+
+    from .cases import SETTINGS
+
+    with torch.no_grad():
+        found = problem(operator_of(regmax.operators()[name]), _Watched(scores(3)), -1, None, dict(SETTINGS[name]))
+    rows = torch.Tensor(found.rows).double().requires_grad_()
+    arguments = (rows, [v.detach().as_subclass(torch.Tensor) for v in found.values], name, ",".join(found.call.names))
+    torch.library.opcheck(_ops._weights, (*arguments, *found.call.texture))
+
+
+class _Watched(torch.Tensor):
+    """A tensor that is not plain, so that all numbers become tensors."""

@@ -1,0 +1,105 @@
+"""Operators as layers: parameters learned within their bounds, saved, copied, moved."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+
+import regmax
+import regmax.adapters.torch as rt
+
+from .cases import LEARNABLE, SETTINGS, WEIGHTS, function, scores
+
+every_operator = pytest.mark.parametrize("name", list(regmax.operators()))
+
+
+def module(name, **more):
+    return getattr(rt, regmax.operators()[name].__name__)(**{**SETTINGS[name], **more})
+
+
+@every_operator
+def test_a_module_is_its_function(name):
+    x = scores(3)
+    torch.testing.assert_close(module(name)(x), function(name)(x), rtol=0, atol=0)
+    assert regmax.operators()[name].__name__ in repr(module(name))
+    turned = module(name, dim=0)(x.T)
+    torch.testing.assert_close(turned.T, function(name)(x), rtol=0, atol=0)
+
+
+PAIRS = [(name, parameter) for name, parameters in LEARNABLE.items() for parameter in parameters]
+
+
+@pytest.mark.parametrize(("name", "parameter"), PAIRS)
+def test_what_is_learned_starts_where_it_was_told_and_moves(name, parameter):
+    if (name, parameter) == ("budgetmax", "total"):
+        return  # a total below the caps is the user's to keep
+    x = scores(4)
+    start = WEIGHTS[name] if parameter == "weights" else SETTINGS[name][parameter]
+    layer = module(name, **{parameter: start}, learn=(parameter,)).double()
+    torch.testing.assert_close(getattr(layer, parameter), torch.as_tensor(start).double(), rtol=1e-5, atol=1e-5)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        value = (layer(x) ** 2).sum()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    assert losses[-1] <= losses[0]
+    assert losses[-1] < losses[0] or parameter in ("upper", "weights", "lam")
+
+
+def test_bounds_hold_however_far_an_optimizer_goes():
+    layer = rt.Entmax(alpha=1.5, gamma=1.0, learn=("alpha", "gamma"))
+    with torch.no_grad():
+        for raw in layer.parameters():
+            raw.fill_(-20.0)
+    assert layer.alpha > 0
+    assert layer.gamma > 0
+    assert torch.isfinite(layer(scores(2, dtype=torch.float32))).all()
+    falling = rt.Oscarmax(weights=torch.tensor([3.0, 2.0, 1.0]), learn=("weights",))
+    with torch.no_grad():
+        next(falling.parameters()).copy_(torch.tensor([-5.0, 7.0, 2.0]))
+    assert (falling.weights.diff() <= 0).all()
+
+
+def test_state_copies_and_pickles():
+    x = scores(2, 3, dtype=torch.float32)
+    layer = rt.Entmax(alpha=torch.full((3,), 1.5), learn="alpha")
+    with torch.no_grad():
+        next(layer.parameters()).add_(0.3)
+    other = rt.Entmax(alpha=torch.full((3,), 1.1), learn="alpha")
+    other.load_state_dict(layer.state_dict())
+    for twin in (other, copy.deepcopy(layer)):
+        torch.testing.assert_close(twin(x), layer(x), rtol=0, atol=0)
+    saved = io.BytesIO()
+    torch.save(layer.state_dict(), saved)
+    plain = rt.Fusedmax(lam=0.3, weights=torch.ones(5))
+    torch.testing.assert_close(pickle.loads(pickle.dumps(plain))(x), plain(x), rtol=0, atol=0)
+    assert "weights" in plain.state_dict()
+
+
+def test_alpha_per_head_is_learned():
+    x = scores(2, 3, 4, dtype=torch.float32)
+    layer = rt.Entmax(alpha=torch.full((3, 1), 1.5), learn=("alpha",))
+    target = torch.stack([rt.entmax(x[:, h], alpha=a) for h, a in enumerate((1.2, 1.5, 1.9))], dim=1)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        ((layer(x) - target) ** 2).sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(layer.alpha[:, 0], torch.tensor([1.2, 1.5, 1.9]), rtol=0, atol=0.02)
+
+
+def test_a_compiled_layer_learns():
+    torch._dynamo.reset()
+    layer = rt.Entmax(alpha=1.5, learn=("alpha",))
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x = scores(3, dtype=torch.float32)
+    (compiled(x) ** 2).sum().backward()
+    (raw,) = layer.parameters()
+    found, raw.grad = raw.grad, None
+    (layer(x) ** 2).sum().backward()
+    torch.testing.assert_close(found, raw.grad)
