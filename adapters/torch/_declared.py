@@ -42,8 +42,17 @@ def _declared(field: Any) -> Declared:
     return Declared(field.name, default, field.metadata["kind"], words, holds, rule is COUNT)
 
 
+_known: dict[type[Regularizer], Operator] = {}
+
+
 def operator_of(kind: type[Regularizer]) -> Operator:
     """What torch needs to know about a class of operators."""
+    if kind not in _known:
+        _known[kind] = _asked(kind)
+    return _known[kind]
+
+
+def _asked(kind: type[Regularizer]) -> Operator:
     parameters = tuple(_declared(field) for field in fields(kind))
     by_weights = all(one.kind in ("row", "item") for one in parameters) and kind.is_gradient and not kind.sees_masks
     return Operator(kind.name, kind, parameters, kind.matrix, not by_weights)

@@ -7,7 +7,6 @@
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -18,9 +17,9 @@ from regmax.solvers.gpu import TWINS, Twin, no_groups
 
 from . import _host, _modes
 from ._call import Call, call_of
-from ._declared import Operator, operator_of
+from ._declared import operator_of
 
-__all__ = ["fast", "full", "parameters", "traced"]
+__all__ = ["fast", "full", "on_host", "parameters", "traced"]
 
 Values = Sequence[Tensor]
 
@@ -48,13 +47,13 @@ def parameters(call: Call, x: Tensor, values: Values) -> dict[str, Any]:
     return p
 
 
-def _on_host(x: Tensor) -> bool:
+def on_host(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
 def _solved(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Any]:
     """Weights, and on the CPU the parameters of each row."""
-    if _on_host(x):
+    if on_host(x):
         return _host.weights(call, x, values)
     twin = _twin(call, f"a tensor on {x.device}")
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
@@ -101,7 +100,7 @@ class _Fast(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, y, *values = ctx.saved_tensors
         wanted = _wanted(ctx.call.names, ctx.needs_input_grad[2:])
-        if _on_host(y) and not torch.is_grad_enabled() and _modes.plain(g) and _modes.has_memory(g):
+        if on_host(y) and not torch.is_grad_enabled() and _modes.plain(g) and _modes.has_memory(g):
             if not ctx.call.names and not ctx.call.operator.sees_scores:
                 return None, _host.product(ctx.call.ready, y, g, ctx.p)
             gx, found = _host.pullback(ctx.call, x, y, g, values, wanted)
@@ -172,14 +171,9 @@ class _Full(torch.autograd.Function):
         return _unfolded(info.batch_size, _Full.apply(call, x, *values))
 
 
-@cache
-def _named(name: str) -> Operator:
-    return operator_of(regmax.operators()[name])
-
-
 def _unpacked(operator: str, names: str, height: int, width: int, word: str) -> Call:
     fixed = ((("shape", (height, width)),) if height else ()) + ((("reading", word),) if word else ())
-    return call_of(_named(operator), tuple(names.split(",")), fixed)
+    return call_of(operator_of(regmax.operators()[operator]), tuple(names.split(",")), fixed)
 
 
 @torch.library.custom_op("regmax::weights", mutates_args=())

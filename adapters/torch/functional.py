@@ -23,7 +23,7 @@ def _as_given(operator: Operator, declared: Declared, value: Any, x: Any) -> Any
     if isinstance(value, list) and declared.name == "shape":
         return tuple(value)
     if isinstance(value, (np.ndarray, list)):
-        return torch.as_tensor(value, device=x.device if isinstance(x, Tensor) else None)
+        return torch.as_tensor(np.array(value), device=x.device if isinstance(x, Tensor) else None)
     return value
 
 
@@ -80,7 +80,7 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     fixed, tensors = _split(operator, values, x)
     mode = "traced" if _modes.compiling() else "fast" if _modes.plain(x, *tensors.values()) else "full"
     pair = operator.matrix and fixed.get("shape") is None
-    exact = exact or mode != "fast" or x.device.type != "cpu"
+    exact = exact or mode != "fast" or not _ops.on_host(x)
     rows, layout = scores(operator.name, x, dim, mask, pair, exact)
     if operator.matrix:
         fixed["shape"] = layout.item_shape if pair else fixed["shape"]

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -109,7 +110,7 @@ class Weights(nn.Module):
         if bound is None or value is None:
             raise ValueError(f"{self.operator.name}: {declared.name} cannot be learned, got {value!r}")
         start = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.get_default_dtype())
-        if not start.is_floating_point() or not bool(torch.as_tensor(declared.holds(start)).all()):  # type: ignore[misc]
+        if not start.is_floating_point() or not np.all(declared.holds(start.numpy(force=True))):  # type: ignore[misc]
             raise ValueError(f"{self.operator.name}: {declared.name} must {declared.words}, got {value}")
         self.register_parameter(declared.name, nn.Parameter(start.clone()))
         parametrize.register_parametrization(self, declared.name, bound())

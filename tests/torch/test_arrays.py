@@ -1,5 +1,7 @@
 """Tensors of any shape, dtype and mask; parameters as tensors; what cannot be served is said in one sentence."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ def by_twins(monkeypatch):
     """As on a device without kernels of its own."""
     from regmax.adapters.torch import _ops
 
-    monkeypatch.setattr(_ops, "_on_host", lambda x: False)
+    monkeypatch.setattr(_ops, "on_host", lambda x: False)
 
 
 @every_operator
@@ -46,8 +48,8 @@ def test_matrices_have_two_dims(name):
     y = f(x, **settings)
     torch.testing.assert_close(y.reshape(4, N), function(name)(x.reshape(4, N)), rtol=0, atol=0)
     torch.testing.assert_close(f(x.movedim(0, 2), dim=(0, 1), **settings).movedim(2, 0), y, rtol=0, atol=0)
-    turned = f(x.transpose(1, 2), **settings).transpose(1, 2)
-    torch.testing.assert_close(turned, y, rtol=1e-9, atol=1e-9)
+    if name == "tv2dmax":
+        torch.testing.assert_close(f(x.mT, **settings).mT, y, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ROWWISE)
@@ -154,7 +156,7 @@ BAD = [
     (TypeError, "mask must be a boolean tensor, got torch.float32", lambda: rt.softmax(_x(), mask=torch.ones(3))),
     (TypeError, "mask must be a boolean tensor, got list", lambda: rt.softmax(_x(), mask=[True] * 3)),
     (ValueError, r"mask must broadcast to the shape \(2, 3\)", lambda: rt.softmax(_x(), mask=torch.ones(4) > 0)),
-    (ValueError, "device meta", lambda: rt.softmax(_x(), gamma=torch.ones(1, device="meta"))),
+    (ValueError, "gamma must be on the device cpu of x, got meta", lambda: rt.softmax(_x(), gamma=torch.ones(1, device="meta"))),
     (ValueError, "mask must be on the device cpu", lambda: rt.softmax(_x(), mask=torch.ones(3, device="meta") > 0)),
     (TypeError, "gamma must be a tensor of real numbers", lambda: rt.softmax(_x(), gamma=torch.ones(1).cfloat())),
     (ValueError, "softmax: gamma must be > 0 and finite, got -1", lambda: rt.softmax(_x(), gamma=-1)),
@@ -183,7 +185,9 @@ def _nested():
 
 
 def _quantized():
-    return torch._empty_affine_quantized([2, 3], scale=1.0, zero_point=0, dtype=torch.quint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch is about to give them up
+        return torch._empty_affine_quantized([2, 3], scale=1.0, zero_point=0, dtype=torch.quint8)
 
 
 @pytest.mark.parametrize(("kind", "sentence", "call"), BAD, ids=[sentence for _, sentence, _ in BAD])
