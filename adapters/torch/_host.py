@@ -30,7 +30,7 @@ def _array(tensor: Tensor) -> NDArray[Any]:
 def _value(call: Call, name: str, tensor: Tensor) -> Any:
     """A parameter of all rows as NumPy operators take it."""
     array = _array(tensor)
-    if name == "edges" or array.shape[0] > 1 and array.shape[1] > 1:
+    if name == "edges" or (array.shape[0] > 1 and array.shape[1] > 1):
         return array
     declared = next(one for one in call.operator.parameters if one.name == name)
     if declared.kind == "row":

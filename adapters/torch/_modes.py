@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["compiling", "has_memory", "plain", "transformed"]
+__all__ = ["compiling", "forward_over_forward", "has_memory", "plain", "transformed"]
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
@@ -16,6 +16,16 @@ def transformed() -> bool:
     """Whether a transform of torch.func is active; said to be where this torch cannot tell."""
     try:
         return torch._C._are_functorch_transforms_active()
+    except AttributeError:
+        return True
+
+
+def forward_over_forward() -> bool:
+    """Whether two forward derivatives are taken of each other; said to be where this torch cannot tell."""
+    try:
+        stack = torch._C._functorch.get_interpreter_stack() or []
+        jvp = torch._C._functorch.TransformType.Jvp
+        return sum(one.key() == jvp for one in stack) + (torch.autograd.forward_ad._current_level >= 0) > 1
     except AttributeError:
         return True
 

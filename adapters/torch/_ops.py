@@ -1,8 +1,8 @@
 """The operators in every mode of torch, on rows: weights, and their derivatives by the rules of the twins.
 
 - ``fast``, plain eager calls: an autograd function that hands memory to the kernels, there and back;
-- ``full``, transforms of torch.func, forward derivatives, dispatch modes: an autograd function with rules for all of
-  them, in torch operations, which are differentiable in turn;
+- ``full``, transforms of torch.func, forward derivatives, dispatch modes: an autograd function with rules for them, in
+  torch operations, which are differentiable in turn;
 - ``traced``, torch.compile and export: the custom operator ``regmax::weights`` with a fake and a backward.
 """
 
@@ -27,7 +27,9 @@ Values = Sequence[Tensor]
 def _twin(call: Call, what: str) -> Twin:
     """The operator in torch operations; one sentence where there is none, because it is a user's own."""
     if call.operator.name not in TWINS:
-        raise NotImplementedError(f"{call.operator.name}: {what} needs the operator in torch operations, which it lacks")
+        raise NotImplementedError(
+            f"{call.operator.name}: {what} needs the operator in torch operations, which it lacks"
+        )
     return TWINS[call.operator.name]
 
 
@@ -222,7 +224,7 @@ def fast(call: Call, x: Tensor, values: Values) -> Tensor:
 
 def full(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights in any eager mode; all numbers are among the values."""
-    return _Full.apply(call, x, *values)[0]
+    return _walked(call, x, values) if _modes.forward_over_forward() else _Full.apply(call, x, *values)[0]
 
 
 def traced(call: Call, x: Tensor, values: Values) -> Tensor:
@@ -235,7 +237,10 @@ def _opaque(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Tensor]:
 
 
 def _walked(call: Call, x: Tensor, values: Values) -> Tensor:
-    """Weights in operations that transforms of torch.func follow while they are compiled: right to the fourth order.
+    """Weights in operations that all transforms of torch.func can follow: right to the fourth order.
+
+    For compiled transforms, which know no rules of autograd functions, and for forward over forward mode, in which torch
+    silently takes what an autograd function has saved for a constant.
 
     From the weights at scores without derivatives a walk leads to those at scores with them: an equal point, so that
     no step is taken, but one of the method of Runge and Kutta has the derivatives of the whole way.
@@ -250,9 +255,7 @@ def _walked(call: Call, x: Tensor, values: Values) -> Tensor:
     found, slope = y, torch.zeros_like(y)
     for share, weight in ((0.0, 1.0), (0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
         here = [end + share * move if end.is_floating_point() else end for end, move in zip(ends, moves, strict=True)]
-        moved = {
-            name: move for name, move, end in zip(call.names, moves, ends, strict=True) if end.is_floating_point()
-        }
+        moved = {name: move for name, move, end in zip(call.names, moves, ends, strict=True) if end.is_floating_point()}
         scores = torch.where(live, finite + share * dx, -torch.inf)
         slope = twin.jvp(scores, y + share * slope, labels, dx, moved, parameters(call, y, here))
         found = found + weight / 6.0 * slope

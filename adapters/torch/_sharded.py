@@ -6,7 +6,6 @@ columns are shared, and their sums are what the processes tell each other, once 
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ._declared import Operator
@@ -72,9 +71,7 @@ def _shared(value: Tensor, x: Any) -> Tensor:
     return _local(value, x, [Replicate()] * x.device_mesh.ndim)
 
 
-def solve_sharded(
-    solve: Any, operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]
-) -> Tensor:
+def solve_sharded(solve: Any, operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
     """``solve`` on the local rows of a DTensor, the weights placed as it is."""
     from torch.distributed.tensor import DTensor
 
@@ -108,7 +105,9 @@ def _solve_split(
         raise ValueError(
             f"{operator.name}: x must not be sharded along the dims {dims} of one problem, got {tuple(placements)}"
         )
-    axis = next(i for i, placement in enumerate(placements) if placement.is_shard() and placement.dim % x.dim() == dims[0])
+    axis = next(
+        i for i, placement in enumerate(placements) if placement.is_shard() and placement.dim % x.dim() == dims[0]
+    )
     local = x.to_local()
     k, gamma = values.get("k", 1), values.get("gamma", 1.0)
     gamma = _shared(gamma, x) if isinstance(gamma, Tensor) else local.new_tensor(gamma)

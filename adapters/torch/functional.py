@@ -10,8 +10,8 @@ from torch import Tensor
 from . import _modes, _ops
 from ._call import Call, call_of
 from ._declared import Declared, Operator, operator_of, shipped
-from ._sharded import is_sharded, solve_sharded
 from ._rows import Layout, parameter_rows, scores, weights_like
+from ._sharded import is_sharded, solve_sharded
 
 __all__ = ["argmax"]  # and the operators, below
 
@@ -92,7 +92,9 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
         spread = {**spread, **_all_rows(operator, fixed, rows)}
         fixed = {name: fixed[name] for name in ("shape", "reading") if fixed.get(name)}
     make = Call if mode == "traced" else call_of
-    return Problem(operator, rows, layout, make(operator, tuple(spread), tuple(fixed.items())), tuple(spread.values()), mode)
+    return Problem(
+        operator, rows, layout, make(operator, tuple(spread), tuple(fixed.items())), tuple(spread.values()), mode
+    )
 
 
 def solve(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
@@ -174,7 +176,9 @@ def _function(operator: Operator) -> Any:
     own = [inspect.Parameter(one.name, only, default=one.default) for one in operator.parameters]
     whole = list(inspect.signature(function).parameters.values())[:-1]
     function.__signature__ = inspect.Signature([whole[0], *own, *whole[1:]], return_annotation=Tensor)  # type: ignore[attr-defined]
-    lines = [f"    {one.name} : as for :class:`regmax.{operator.kind.__name__}`, or a tensor" for one in operator.parameters]
+    lines = [
+        f"    {one.name} : as for :class:`regmax.{operator.kind.__name__}`, or a tensor" for one in operator.parameters
+    ]
     function.__doc__ = _DOCUMENTATION.format(
         first=inspect.getdoc(operator.kind).partition("\n")[0],  # type: ignore[union-attr]
         parameters="\n".join(lines),
@@ -187,4 +191,4 @@ def _function(operator: Operator) -> Any:
 
 for _name, _operator in shipped().items():
     globals()[_name] = _function(_operator)
-    __all__ += [_name]  # noqa: PLE0604
+    __all__ += [_name]

@@ -76,7 +76,7 @@ def _loss(found: Problem, t: Tensor) -> Tensor:
     if found.mode == "traced" and not _modes.transformed():
         # Compiled code has first derivatives only, and in those the weights may be held fixed (Danskin).
         return _value(p, found.operator, found.rows, found.weights(found.rows).detach(), t)
-    if found.mode == "traced" or learned:
+    if found.mode == "traced" or learned or _modes.forward_over_forward():
         return _value(p, found.operator, found.rows, found.weights(found.rows), t)
     return _FenchelYoung.apply(found, p, found.rows, t)[0]
 

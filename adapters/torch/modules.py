@@ -147,4 +147,4 @@ def _module(operator: Operator) -> type[Weights]:
 
 for _operator in shipped().values():
     globals()[_operator.kind.__name__] = _module(_operator)
-    __all__ += [_operator.kind.__name__]  # noqa: PLE0604
+    __all__ += [_operator.kind.__name__]

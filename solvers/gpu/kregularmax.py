@@ -48,7 +48,7 @@ def _by_both(x, p):
     worst = float(left.amax()) if len(left) else 0
     if not worst <= _TOLERANCE[y.dtype]:
         warnings.warn(f"kregularmax: not converged, a sum is off by {worst:.3g}", RuntimeWarning, stacklevel=4)
-    return y.flatten(1)
+    return y.reshape(len(y), y.shape[1] * y.shape[2])
 
 
 @rowwise
@@ -67,7 +67,7 @@ def _product(x, y, labels, v, p):
     inverse = torch.linalg.pinv(incidence(F), hermitian=True)
     parts = (inverse @ torch.cat([G.sum(2), G.sum(1)], 1)[:, :, None])[:, :, 0]
     left = F * (G - parts[:, :height, None] - parts[:, None, height:])
-    return left.flatten(1).to(y.dtype) / p["gamma"]
+    return left.reshape(y.shape).to(y.dtype) / p["gamma"]
 
 
 jvp, vjp = symmetric(_product)

@@ -26,7 +26,12 @@ def rows_stay_where_they_are(mesh):
     mask = torch.rand(6, 1, 8, generator=torch.Generator().manual_seed(2)) < 0.8
     gamma = torch.linspace(0.5, 1.5, 6, dtype=torch.float64)[:, None]
     for placement in (Shard(0), Shard(1), Replicate()):
-        for name, given in {"sparsemax": {}, "entmax": {"alpha": 1.5}, "fusedmax": {"lam": 0.2}, "topkmax": {"k": 3}}.items():
+        for name, given in {
+            "sparsemax": {},
+            "entmax": {"alpha": 1.5},
+            "fusedmax": {"lam": 0.2},
+            "topkmax": {"k": 3},
+        }.items():
             f = getattr(rt, name)
             leaf, whole = distribute_tensor(x, mesh, [placement]).requires_grad_(), x.clone().requires_grad_()
             y, expected = f(leaf, mask=mask, **given), f(whole, mask=mask, **given)
@@ -75,7 +80,9 @@ def rows_of_balanced_matrices_may_be_spread(mesh):
 if __name__ == "__main__":
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{sys.argv[3]}", rank=int(sys.argv[1]), world_size=int(sys.argv[2]))
+    dist.init_process_group(
+        "gloo", init_method=f"file://{sys.argv[3]}", rank=int(sys.argv[1]), world_size=int(sys.argv[2])
+    )
     shared = init_device_mesh("cpu", (int(sys.argv[2]),))
     for check in (rows_stay_where_they_are, a_sharded_problem_is_refused, rows_of_balanced_matrices_may_be_spread):
         check(shared)

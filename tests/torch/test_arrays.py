@@ -10,7 +10,8 @@ from torch.autograd import gradcheck, gradgradcheck
 import regmax
 import regmax.adapters.torch as rt
 
-from .cases import EDGES, LEARNABLE, SETTINGS, WEIGHTS, N, function, in_numpy, scores
+from ..own_regularizers import Entropy as MyEntropy
+from .cases import LEARNABLE, SETTINGS, WEIGHTS, N, function, in_numpy, scores
 
 NAMES = list(regmax.operators())
 ROWWISE = [name for name in NAMES if name not in ("tv2dmax", "kregularmax")]
@@ -136,11 +137,17 @@ def test_integers_and_empty_graphs():
 
 
 def test_a_regularizer_of_ones_own():
-    from ..own_regularizers import __file__ as _  # the module registers them
-    from regmax import Sparsemax
-
-    x = scores(3).requires_grad_()
-    torch.testing.assert_close(rt.argmax(Sparsemax(0.7), x), rt.sparsemax(x, gamma=0.7), rtol=0, atol=0)
+    """It has a function by ``argmax``, and first derivatives backwards; what it lacks for others it says."""
+    omega, x = MyEntropy(gamma=0.7), scores(3).requires_grad_()
+    y, expected = rt.argmax(omega, x), rt.softmax(x, gamma=0.7)
+    torch.testing.assert_close(y, expected, rtol=1e-8, atol=1e-8)
+    v = scores(3, seed=1)
+    found, theirs = torch.autograd.grad(y, x, v), torch.autograd.grad(expected, x, v)
+    torch.testing.assert_close(found, theirs, rtol=1e-6, atol=1e-6)
+    with pytest.raises(NotImplementedError, match="needs the operator in torch operations"):
+        torch.autograd.grad(rt.argmax(omega, x), x, v, create_graph=True)
+    with pytest.raises(NotImplementedError, match="needs the operator in torch operations"):
+        torch.func.jvp(lambda x: rt.argmax(omega, x), (x.detach(),), (v,))
 
 
 BAD = [
@@ -156,7 +163,11 @@ BAD = [
     (TypeError, "mask must be a boolean tensor, got torch.float32", lambda: rt.softmax(_x(), mask=torch.ones(3))),
     (TypeError, "mask must be a boolean tensor, got list", lambda: rt.softmax(_x(), mask=[True] * 3)),
     (ValueError, r"mask must broadcast to the shape \(2, 3\)", lambda: rt.softmax(_x(), mask=torch.ones(4) > 0)),
-    (ValueError, "gamma must be on the device cpu of x, got meta", lambda: rt.softmax(_x(), gamma=torch.ones(1, device="meta"))),
+    (
+        ValueError,
+        "gamma must be on the device cpu of x, got meta",
+        lambda: rt.softmax(_x(), gamma=torch.ones(1, device="meta")),
+    ),
     (ValueError, "mask must be on the device cpu", lambda: rt.softmax(_x(), mask=torch.ones(3, device="meta") > 0)),
     (TypeError, "gamma must be a tensor of real numbers", lambda: rt.softmax(_x(), gamma=torch.ones(1).cfloat())),
     (ValueError, "softmax: gamma must be > 0 and finite, got -1", lambda: rt.softmax(_x(), gamma=-1)),

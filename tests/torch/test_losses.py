@@ -51,6 +51,8 @@ def test_derivatives_in_every_mode(omega):
     jacobian = torch.func.jacrev(lambda x: rt.argmax(omega, x))(x[0])
     one = lambda x: rt.fenchel_young_loss(omega, x, LABELS[0])  # noqa: E731
     torch.testing.assert_close(torch.func.hessian(one)(x[0]), jacobian)
+    torch.testing.assert_close(torch.func.jacfwd(torch.func.jacfwd(one))(x[0]), jacobian)
+    torch.testing.assert_close(torch.func.jacrev(torch.func.jacrev(one))(x[0]), jacobian)
     each = torch.vmap(lambda x, t: rt.fenchel_young_loss(omega, x, t))(x, LABELS[:3])
     torch.testing.assert_close(each, rt.fenchel_young_loss(omega, x, LABELS[:3], reduction="none"))
     torch._dynamo.reset()

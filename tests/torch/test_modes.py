@@ -60,10 +60,15 @@ def transforms(f):
     expected = torch.autograd.functional.hessian(loss(of_row), row)
     torch.testing.assert_close(torch.func.hessian(loss(of_row))(row), expected)
     torch.testing.assert_close(torch.func.jacrev(torch.func.jacrev(loss(of_row)))(row), expected)
-    third = torch.func.jacfwd(torch.func.hessian(loss(of_row)))(row)
-    h = 1e-4 * torch.eye(len(row), dtype=row.dtype)
+    # Forward over forward mode is what torch gets wrong in autograd functions, silently.
+    forward, backward = torch.func.jacfwd, torch.func.jacrev
+    torch.testing.assert_close(forward(forward(loss(of_row)))(row), expected)
+    third = backward(backward(backward(loss(of_row))))(row)
+    torch.testing.assert_close(forward(forward(forward(loss(of_row))))(row), third)
+    torch.testing.assert_close(forward(backward(forward(loss(of_row))))(row), third)
+    h = 1e-5 * torch.eye(len(row), dtype=row.dtype)
     ahead, behind = (torch.stack([torch.func.hessian(loss(of_row))(row + s * e) for e in h], -1) for s in (1, -1))
-    torch.testing.assert_close(third, (ahead - behind) / 2e-4, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(third, (ahead - behind) / 2e-5, rtol=1e-3, atol=1e-3)
 
 
 def by_compiler(f):
@@ -77,16 +82,13 @@ def by_compiler(f):
 
 
 def transforms_by_compiler(f):
-    x, v = scores(3), scores(3, seed=1)
-    row, of_row = x[0], lambda r: f(r[None])[0]
-    for transformed in (
-        torch.func.grad(loss(f)),
-        lambda x: torch.func.jvp(f, (x,), (v,))[1],
-        torch.vmap(torch.func.grad(loss(of_row))),
-    ):
-        torch.testing.assert_close(compiled(transformed)(x), transformed(x))
-    for transformed in (torch.func.jacfwd(of_row), torch.func.hessian(loss(of_row))):
-        torch.testing.assert_close(compiled(transformed)(row), transformed(row))
+    row, of_row = scores(3)[0], lambda r: f(r[None])[0]
+    each = torch.vmap(torch.func.grad(loss(of_row)))
+    torch.testing.assert_close(compiled(each, backend="eager")(scores(3)), each(scores(3)))
+    for transform in (torch.func.jacfwd, torch.func.jacrev):
+        torch.testing.assert_close(compiled(transform(of_row), backend="eager")(row), transform(of_row)(row))
+    hessian = torch.func.hessian(loss(of_row))
+    torch.testing.assert_close(compiled(hessian, backend="eager")(row), hessian(row))
 
 
 def exported(f):
@@ -104,18 +106,17 @@ def exported(f):
 def under_watch(f):
     x = leaf(scores(3))
     (expected,) = torch.autograd.grad(loss(f)(x), x)
-    for reentrant in (True, False):
-        found = torch.autograd.grad(checkpoint(lambda x: loss(f)(2 * x / 2), x, use_reentrant=reentrant), x)[0]\
-            if not reentrant else None
-        if found is not None:
-            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    found = torch.autograd.grad(checkpoint(loss(f), x, use_reentrant=False), x)[0]
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
     y = leaf(x)
     checkpoint(loss(f), y, use_reentrant=True).backward()
     torch.testing.assert_close(y.grad, expected, rtol=0, atol=0)
     torch.use_deterministic_algorithms(True)
     try:
-        with torch.autograd.detect_anomaly(check_nan=True):
-            torch.testing.assert_close(torch.autograd.grad(loss(f)(x), x)[0], expected, rtol=0, atol=0)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Anomaly Detection has been enabled")
+            with torch.autograd.detect_anomaly(check_nan=True):
+                torch.testing.assert_close(torch.autograd.grad(loss(f)(x), x)[0], expected, rtol=0, atol=0)
     finally:
         torch.use_deterministic_algorithms(False)
 
