@@ -137,6 +137,6 @@ class _Balanced(torch.autograd.Function):
 
 
 def balanced(x: Tensor, k: int, gamma: Tensor, rows: int, group: Any) -> Tensor:
-    """``kregularmax`` of matrices (..., local rows, columns), of which ``rows`` rows are spread over a process group."""
+    """``kregularmax`` of matrices (..., local rows, columns), whose ``rows`` rows are spread over a process group."""
     exact = x.reshape(-1, *x.shape[-2:]).to(torch.float64 if x.dtype == torch.float64 else torch.float32)
     return _Balanced.apply(exact, k, gamma, rows, group).reshape(x.shape).to(x.dtype)

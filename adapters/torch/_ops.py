@@ -239,8 +239,8 @@ def _opaque(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Tensor]:
 def _walked(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights in operations that all transforms of torch.func can follow: right to the fourth order.
 
-    For compiled transforms, which know no rules of autograd functions, and for forward over forward mode, in which torch
-    silently takes what an autograd function has saved for a constant.
+    For compiled transforms, which know no rules of autograd functions, and for forward over forward mode, in which
+    torch silently takes what an autograd function has saved for a constant.
 
     From the weights at scores without derivatives a walk leads to those at scores with them: an equal point, so that
     no step is taken, but one of the method of Runge and Kutta has the derivatives of the whole way.

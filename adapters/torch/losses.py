@@ -1,7 +1,7 @@
 """Fenchel-Young losses: each operator's own loss, whose gradient is its weights less the target.
 
-``max_Omega(x) + gamma Omega(t) - <x, t>``: at least 0, and 0 exactly where t is the argmax of x. Source: Blondel, Martins
-& Niculae, "Learning with Fenchel-Young losses", JMLR 2020.
+``max_Omega(x) + gamma Omega(t) - <x, t>``: at least 0, and 0 exactly where t is the argmax of x.
+Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young losses", JMLR 2020.
 """
 
 from typing import Any
