@@ -21,6 +21,8 @@ class Call:
         self.names = names
         self.fixed = dict(fixed)
         self.spreads: dict[Any, dict[str, Any]] = {}
+        #: Whether the operator looks at the scores before it solves, to refuse them.
+        self.looks = operator.kind._prepare is not Regularizer._prepare
         self.shape: tuple[int, int] | None = self.fixed.get("shape")
 
     @property

@@ -54,17 +54,20 @@ def _batch(x: Tensor, call: Call) -> Rows:
     return rows
 
 
-def _spread(call: Call, operator: Regularizer, batch: Rows, values: Values) -> dict[str, Any]:
+def _prepared(call: Call, operator: Regularizer, x: Tensor, values: Values) -> dict[str, Any]:
     """The parameters of each row; kept where all are numbers, because calls are often alike."""
-    if values:
-        return operator._spread(batch)
-    key = (*batch.data.shape, batch.dtype)
-    found = call.spreads.get(key)
-    if found is None:
+    key = (x.shape, x.dtype)
+    p = None if values else call.spreads.get(key)
+    if p is not None and not call.looks:
+        return dict(p)
+    batch = _batch(x, call)
+    p = operator._spread(batch)
+    operator._prepare(batch, p)
+    if not values:
         if len(call.spreads) >= _MANY:
             call.spreads.clear()
-        found = call.spreads[key] = operator._spread(batch)
-    return dict(found)
+        call.spreads[key] = dict(p)
+    return p
 
 
 def _threads_for(x: Tensor) -> AbstractContextManager[None]:
@@ -75,12 +78,10 @@ def _threads_for(x: Tensor) -> AbstractContextManager[None]:
 def weights(call: Call, x: Tensor, values: Values) -> tuple[Tensor, dict[str, Any]]:
     """The weights of contiguous rows x, and the parameters of each row."""
     operator = _operator(call, values)
-    batch = _batch(x, call)
-    p = _spread(call, operator, batch, values)
-    operator._prepare(batch, p)
+    p = _prepared(call, operator, x, values)
     y = torch.empty_like(x)
     with _threads_for(x):
-        operator._solve(batch.data, p, y.numpy())
+        operator._solve(_array(x), p, y.numpy())
     return y, p
 
 

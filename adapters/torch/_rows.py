@@ -18,12 +18,20 @@ _LONGEST_FLOAT32 = 2**24  # kernels count entries in the dtype of the row
 class Layout:
     """Where in a tensor the problems are: the dims that hold one, and the shape of the batch without them."""
 
-    __slots__ = ("batch_shape", "device", "dims", "dtype", "item_shape", "shape")
+    __slots__ = ("device", "dims", "dtype", "shape")
 
     def __init__(self, x: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> None:
         self.shape, self.dims, self.dtype, self.device = x.shape, dims, dtype, x.device
-        self.item_shape = tuple(x.shape[dim] for dim in dims)
-        self.batch_shape = tuple(size for dim, size in enumerate(x.shape) if dim not in dims)
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """The sizes of the dims that hold one problem."""
+        return tuple(self.shape[dim] for dim in self.dims)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The sizes of the others."""
+        return tuple(size for dim, size in enumerate(self.shape) if dim not in self.dims)
 
     @property
     def last(self) -> bool:
