@@ -94,7 +94,7 @@ class _Fast(torch.autograd.Function):
     def forward(ctx: Any, call: Call, x: Tensor, *values: Tensor) -> Tensor:
         y, ctx.p = _solved(call, x, values)
         ctx.call = call
-        keep = call.operator.sees_scores or any(ctx.needs_input_grad[2:])
+        keep = call.operator.keeps_scores or any(ctx.needs_input_grad[2:])
         ctx.save_for_backward(x if keep else None, y, *values)
         return y
 
@@ -103,7 +103,7 @@ class _Fast(torch.autograd.Function):
         x, y, *values = ctx.saved_tensors
         wanted = _wanted(ctx.call.names, ctx.needs_input_grad[2:])
         if on_host(y) and not torch.is_grad_enabled() and _modes.plain(g) and _modes.has_memory(g):
-            if not ctx.call.names and not ctx.call.operator.sees_scores:
+            if not ctx.call.names and ctx.call.operator.by_weights:
                 return None, _host.product(ctx.call.ready, y, g, ctx.p)
             gx, found = _host.pullback(ctx.call, x, y, g, values, wanted)
             return None, gx, *(found.get(name) for name in ctx.call.names)
