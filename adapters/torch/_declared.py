@@ -58,7 +58,7 @@ def operator_of(kind: type[Regularizer]) -> Operator:
 
 
 def _asked(kind: type[Regularizer]) -> Operator:
-    parameters = tuple(_declared(field) for field in fields(kind))
+    parameters = tuple(_declared(field) for field in fields(kind))  # type: ignore[arg-type]
     by_weights = kind.is_gradient and not kind.sees_masks
     neighbours = any(one.kind not in ("row", "item") for one in parameters)
     return Operator(kind.name, kind, parameters, kind.matrix, by_weights, neighbours or not by_weights)

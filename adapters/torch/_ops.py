@@ -105,8 +105,8 @@ class _Fast(torch.autograd.Function):
         if on_host(y) and not torch.is_grad_enabled() and _modes.plain(g) and _modes.has_memory(g):
             if not ctx.call.names and ctx.call.operator.by_weights:
                 return None, _host.product(ctx.call.ready, y, g, ctx.p)
-            gx, found = _host.pullback(ctx.call, x, y, g, values, wanted)
-            return None, gx, *(found.get(name) for name in ctx.call.names)
+            gx, by_name = _host.pullback(ctx.call, x, y, g, values, wanted)
+            return None, gx, *(by_name.get(name) for name in ctx.call.names)
         gx, found = _pulled_back(ctx.call, x, y, _groups(ctx.call, x, y, values), g, values, wanted)
         return None, gx, *found
 
@@ -169,8 +169,8 @@ class _Full(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, dims: tuple[Any, ...], call: Call, x: Tensor, *values: Tensor) -> Any:
-        x, values = _folded(info.batch_size, dims[1:], call.names, x, values)
-        return _unfolded(info.batch_size, _Full.apply(call, x, *values))
+        x, whole = _folded(info.batch_size, dims[1:], call.names, x, values)
+        return _unfolded(info.batch_size, _Full.apply(call, x, *whole))
 
 
 def _unpacked(operator: str, names: str, height: int, width: int, word: str) -> Call:
@@ -224,11 +224,13 @@ def fast(call: Call, x: Tensor, values: Values) -> Tensor:
 
 def full(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights in any eager mode; all numbers are among the values."""
+    _twin(call, "this mode of torch")
     return _walked(call, x, values) if _modes.forward_over_forward() else _Full.apply(call, x, *values)[0]
 
 
 def traced(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights within torch.compile and torch.export; all numbers are among the values."""
+    _twin(call, "torch.compile")
     return _walked(call, x, values) if _modes.transformed() else _opaque(call, x, values)[0]
 
 
