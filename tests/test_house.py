@@ -155,7 +155,8 @@ def installed(distributions, tmp_path_factory):
 def shipped():
     """(path in the repository, path in the wheel) of every file a user needs."""
     data = [path for path in (ROOT / "regmax").rglob("*") if path.suffix in (".npz", ".typed", ".md")]
-    for path in SOURCES + data:
+    stubs = list((ROOT / "adapters").rglob("*.pyi"))
+    for path in SOURCES + data + stubs:
         folder, _, rest = name_of(path).partition("/")
         yield name_of(path), f"{FOLDERS[folder]}/{rest}"
 
