@@ -18,6 +18,7 @@ from regmax.solvers.gpu import TWINS, Twin, no_groups
 from . import _host, _modes
 from ._call import Call, call_of
 from ._declared import operator_of
+from ._rows import hidden
 
 __all__ = ["fast", "full", "on_host", "parameters", "traced"]
 
@@ -50,6 +51,7 @@ def parameters(call: Call, x: Tensor, values: Values) -> dict[str, Any]:
 
 
 def on_host(x: Tensor) -> bool:
+    """Whether the kernels of regmax can reach a tensor; others stay on their device."""
     return x.device.type == "cpu"
 
 
@@ -107,6 +109,8 @@ class _Fast(torch.autograd.Function):
                 return None, _host.product(ctx.call.ready, y, g, ctx.p)
             gx, by_name = _host.pullback(ctx.call, x, y, g, values, wanted)
             return None, gx, *(by_name.get(name) for name in ctx.call.names)
+        if x is not None:
+            x = hidden(x)
         gx, found = _pulled_back(ctx.call, x, y, _groups(ctx.call, x, y, values), g, values, wanted)
         return None, gx, *found
 
