@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._convergence import quiet
+from ._dispatch import adapter_for
 from ._domain import Simplex
 from ._parametrised import Parametrised, Spread
 from ._problem import live_of, problem_scores
@@ -125,7 +126,9 @@ class Regularizer(Parametrised):
         return out, p
 
     def argmax(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Array:
-        """The weights ``argmax_y <x, y> - gamma Omega(y)``, of the shape and dtype of ``x``."""
+        """The weights ``argmax_y <x, y> - gamma Omega(y)``, of the shape and dtype of ``x``; a tensor for a tensor."""
+        if (elsewhere := adapter_for(x)) is not None:
+            return elsewhere(self, x, axis, where)
         batch = self._batch(x, axis, where)
         return batch.restore(self._weights(batch)[0])
 

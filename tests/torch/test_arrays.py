@@ -144,6 +144,15 @@ def test_parameters_broadcast_like_those_of_numpy():
     np.testing.assert_array_equal(bare.movedim(0, 1).numpy(), expected)
 
 
+def test_the_functions_of_numpy_hand_tensors_on():
+    x = scores(3).requires_grad_()
+    mask = torch.arange(N) != 2
+    y = regmax.fusedmax(x, lam=0.2, where=mask)
+    torch.testing.assert_close(y, rt.fusedmax(x, lam=0.2, mask=mask), rtol=0, atol=0)
+    assert y.requires_grad
+    torch.testing.assert_close(regmax.Entmax(1.3)(x, axis=0), rt.entmax(x, alpha=1.3, dim=0), rtol=0, atol=0)
+
+
 def test_integers_and_empty_graphs():
     y = rt.sparsemax(torch.tensor([[1, 2, 3], [0, 0, 0]]))
     assert y.dtype == torch.get_default_dtype()
