@@ -15,7 +15,7 @@ __all__ = ["Declared", "Operator", "operator_of", "shipped"]
 
 
 class Declared(NamedTuple):
-    """One parameter: its default, what its arrays broadcast against, and its rule."""
+    """One parameter: its default, what its arrays broadcast against, and its rule, or how it is checked instead."""
 
     name: str
     default: Any
@@ -23,6 +23,7 @@ class Declared(NamedTuple):
     words: str
     holds: Callable[[Any], Any] | None
     counts: bool
+    checked: Callable[[str, str, Any], Any] | None
 
 
 class Operator(NamedTuple):
@@ -44,7 +45,9 @@ def _declared(field: Any) -> Declared:
     rule = field.metadata["rule"]
     default = None if field.default is MISSING else field.default
     words, holds = ("", None) if rule is None else (rule.words, rule.holds)
-    return Declared(field.name, default, field.metadata["kind"], words, holds, rule is COUNT)
+    return Declared(
+        field.name, default, field.metadata["kind"], words, holds, rule is COUNT, field.metadata.get("checked")
+    )
 
 
 _known: dict[type[Regularizer], Operator] = {}

@@ -15,7 +15,7 @@ from regmax.solvers import _threads
 
 from ._call import Call
 
-__all__ = ["product", "pullback", "weights"]
+__all__ = ["product", "pullback", "require_targets", "weights"]
 
 Values = Sequence[Tensor]
 
@@ -24,7 +24,11 @@ _MANY = 64  # shapes of scores of which the parameters are kept
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
-    return tensor.detach().numpy()
+    tensor = tensor.detach()
+    try:
+        return tensor.numpy()
+    except RuntimeError:  # a view that negates, or zeros without memory
+        return torch.empty_like(tensor).copy_(tensor).numpy()
 
 
 def _value(call: Call, name: str, tensor: Tensor) -> Any:
@@ -83,6 +87,12 @@ def weights(call: Call, x: Tensor, values: Values) -> tuple[Tensor, dict[str, An
     with _threads_for(x):
         operator._solve(_array(x), p, y.numpy())
     return y, p
+
+
+def require_targets(call: Call, x: Tensor, t: Tensor, values: Values) -> None:
+    """Raise one sentence where a row of t is not in the domain of the operator."""
+    operator = _operator(call, values)
+    operator._check_targets(_batch(x, call), _array(torch.nan_to_num(t)))
 
 
 def product(operator: Regularizer, y: Tensor, g: Tensor, p: dict[str, Any]) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["compiling", "forward_over_forward", "has_memory", "plain", "transformed"]
+__all__ = ["compiling", "derivatives", "forward_over_forward", "has_memory", "plain", "transformed"]
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
@@ -25,9 +25,20 @@ def forward_over_forward() -> bool:
     try:
         stack = torch._C._functorch.get_interpreter_stack() or []
         jvp = torch._C._functorch.TransformType.Jvp
-        return sum(one.key() == jvp for one in stack) + (torch.autograd.forward_ad._current_level >= 0) > 1
+        # A transform opens a level of dual numbers too; one without a transform is the caller's.
+        return max(sum(one.key() == jvp for one in stack), torch.autograd.forward_ad._current_level + 1) > 1
     except AttributeError:
         return True
+
+
+def derivatives() -> int:
+    """How many derivatives transforms are taking of each other; 0 where this torch cannot tell."""
+    try:
+        stack = torch._C._functorch.get_interpreter_stack() or []
+        kinds = torch._C._functorch.TransformType
+        return sum(one.key() in (kinds.Jvp, kinds.Grad) for one in stack)
+    except AttributeError:
+        return 0
 
 
 def _watched() -> bool:

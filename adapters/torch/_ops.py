@@ -20,7 +20,7 @@ from ._call import Call, call_of
 from ._declared import operator_of
 from ._rows import hidden
 
-__all__ = ["fast", "full", "on_host", "parameters", "traced"]
+__all__ = ["fast", "full", "on_host", "parameters", "require_targets", "traced"]
 
 Values = Sequence[Tensor]
 
@@ -57,6 +57,8 @@ def on_host(x: Tensor) -> bool:
 
 def _solved(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Any]:
     """Weights, and on the CPU the parameters of each row."""
+    if x.device.type == "meta":
+        return torch.empty_like(x), None
     if on_host(x):
         return _host.weights(call, x, values)
     twin = _twin(call, f"a tensor on {x.device}")
@@ -71,6 +73,8 @@ def _has_groups(name: str) -> bool:
 def _groups(call: Call, x: Tensor | None, y: Tensor, values: Values) -> Tensor | None:
     if x is None or not _has_groups(call.operator.name):
         return None
+    if x.device.type == "meta":
+        return torch.empty_like(x, dtype=torch.int64)
     with torch.no_grad():
         return TWINS[call.operator.name].groups(y, x > -torch.inf, parameters(call, y, values))
 
@@ -221,6 +225,11 @@ def _(info: Any, dims: Any, x: Tensor, values: Values, operator: str, names: str
     return _unfolded(info.batch_size, _weights(x, values, operator, names, *others))
 
 
+def require_targets(call: Call, x: Tensor, t: Tensor, values: Values) -> None:
+    """Raise one sentence where a row of t, on the CPU, is not in the domain of the operator."""
+    _host.require_targets(call, x, t, values)
+
+
 def fast(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights where nothing but reverse-mode autograd looks on."""
     return _Fast.apply(call, x, *values)
@@ -229,7 +238,11 @@ def fast(call: Call, x: Tensor, values: Values) -> Tensor:
 def full(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights in any eager mode; all numbers are among the values."""
     _twin(call, "this mode of torch")
-    return _walked(call, x, values) if _modes.forward_over_forward() else _Full.apply(call, x, *values)[0]
+    if not _modes.forward_over_forward():
+        return _Full.apply(call, x, *values)[0]
+    if _modes.derivatives() > 4:
+        raise NotImplementedError(f"{call.operator.name}: forward over forward mode ends at the fourth derivative")
+    return _walked(call, x, values)
 
 
 def traced(call: Call, x: Tensor, values: Values) -> Tensor:
@@ -256,7 +269,8 @@ def _walked(call: Call, x: Tensor, values: Values) -> Tensor:
     live = start > -torch.inf
     finite = torch.where(live, start, 0.0)
     dx = torch.where(live, x, 0.0) - finite
-    moves = [value - end for value, end in zip(values, ends, strict=True)]
+    # An infinite parameter moves nowhere.
+    moves = [torch.where(torch.isinf(end), 0, value - end) for value, end in zip(values, ends, strict=True)]
     twin = _twin(call, "this derivative")
     found, slope = y, torch.zeros_like(y)
     for share, weight in ((0.0, 1.0), (0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):

@@ -92,9 +92,11 @@ def problem_dims(owner: str, dim: Any, ndim: int, pair: bool) -> tuple[int, ...]
 
 
 def _masked(owner: str, x: Tensor, mask: Any) -> Tensor:
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"{owner}: mask must be a boolean tensor, got {got}")
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.layout != torch.strided:
+        got = type(mask).__name__
+        if isinstance(mask, Tensor):
+            got = str(mask.dtype) if mask.layout == torch.strided else str(mask.layout)
+        raise TypeError(f"{owner}: mask must be a dense boolean tensor, got {got}")
     if mask.device != x.device:
         raise ValueError(f"{owner}: mask must be on the device {x.device} of x, got {mask.device}")
     if not _broadcasts(mask.shape, x.shape):
@@ -158,6 +160,8 @@ def parameter_rows(owner: str, declared: Declared, value: Tensor, layout: Layout
         raise ValueError(f"{owner}: {declared.name} must be on the device {layout.device} of x, got {value.device}")
     if declared.name == "edges":
         return value
+    if declared.counts and value.is_floating_point():
+        raise TypeError(f"{owner}: {declared.name} must be a tensor of integers, got dtype {value.dtype}")
     value = value.to(torch.int64 if declared.counts else like.dtype)
     rows = like.shape[0]
     if value.dim() == 0 and declared.kind in ("row", "item"):

@@ -16,34 +16,80 @@ from ._sharded import is_sharded, solve_sharded
 __all__ = ["argmax"]  # and the operators, below
 
 
-def _as_given(operator: Operator, declared: Declared, value: Any, x: Any) -> Any:
-    """A parameter as a number, word, tuple or None that is fixed, or as a tensor."""
+_Numbers = (int, float, torch.SymInt, torch.SymFloat)
+
+
+def _refused(operator: Operator, declared: Declared, value: Any) -> TypeError:
+    return TypeError(f"{operator.name}: {declared.name} must be a number, an array or a tensor, got {value!r}")
+
+
+def _pair(operator: Operator, value: Any) -> tuple[int, int]:
+    if not isinstance(value, (tuple, list, torch.Size)) or len(value) != 2:
+        raise TypeError(f"{operator.name}: shape must be two integers (height, width), got {value!r}")
+    for side in value:
+        if isinstance(side, bool) or not isinstance(side, (int, torch.SymInt)):
+            raise TypeError(f"{operator.name}: shape must be two integers (height, width), got {value!r}")
+    return value[0], value[1]
+
+
+def _settled(operator: Operator, declared: Declared, value: Any, x: Any) -> Any:
+    """A parameter as a number, word, pair or None that is fixed, or as a tensor; raises where it cannot be either."""
+    if value is None:
+        if declared.default is not None:
+            raise _refused(operator, declared, value)
+        return None
+    if declared.name == "shape":
+        return _pair(operator, value)
+    if declared.kind == "structure" and declared.name != "edges":
+        return value if declared.checked is None else declared.checked(operator.name, declared.name, value)
     if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, list) and declared.name == "shape":
-        return tuple(value)
-    if isinstance(value, (np.ndarray, list)):
-        return torch.as_tensor(np.array(value), device=x.device if isinstance(x, Tensor) else None)
-    return value
+        value = value.item()
+    if isinstance(value, _Numbers) and not isinstance(value, bool):
+        return value if type(value) in _Numbers else value.__index__()
+    if not isinstance(value, (np.ndarray, list, tuple)):
+        raise _refused(operator, declared, value)
+    try:
+        tensor = torch.as_tensor(np.array(value), device=x.device if isinstance(x, Tensor) else None)
+    except (TypeError, ValueError):
+        raise _refused(operator, declared, value) from None
+    if tensor.dtype == torch.bool or tensor.is_complex():
+        raise _refused(operator, declared, value)
+    return tensor
 
 
 def _split(operator: Operator, values: dict[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The parameters that are fixed, and those that are tensors."""
     fixed: dict[str, Any] = {}
     tensors: dict[str, Tensor] = {}
+    if hasattr(values.get("edges"), "tocoo"):
+        values = {**values, **_of_adjacency(operator, values)}
     for declared in operator.parameters:
         value = values.pop(declared.name, declared.default)
-        if value is not None and not isinstance(value, (int, float, str, tuple, Tensor)):
-            value = _as_given(operator, declared, value, x)
+        if not isinstance(value, Tensor) and type(value) is not float:
+            value = _settled(operator, declared, value, x)
         (tensors if isinstance(value, Tensor) else fixed)[declared.name] = value
     if values:
         raise TypeError(f"{operator.name}: {next(iter(values))} is not one of its parameters")
     return fixed, tensors
 
 
+def _of_adjacency(operator: Operator, values: dict[str, Any]) -> dict[str, Any]:
+    """Edges and their weights of a sparse adjacency matrix."""
+    found = operator.kind(edges=values["edges"], weights=values.get("weights"))._fields()  # type: ignore[call-arg]
+    return {"edges": found["edges"], "weights": found["weights"]}
+
+
 def _check_number(operator: Operator, declared: Declared, value: Any) -> None:
-    if type(value) in (int, float) and declared.holds is not None and not declared.holds(value):
+    if declared.holds is not None and not declared.holds(value):
         raise ValueError(f"{operator.name}: {declared.name} must {declared.words}, got {value}")
+
+
+def check_parameter(operator: Operator, declared: Declared, value: Any) -> None:
+    """Raise one sentence where a parameter cannot be one, as far as that can be told without scores."""
+    if not isinstance(value, Tensor):
+        settled = _settled(operator, declared, value, None)
+        if isinstance(settled, _Numbers):
+            _check_number(operator, declared, settled)
 
 
 def _all_rows(operator: Operator, fixed: dict[str, Any], rows: Tensor) -> dict[str, Tensor]:
@@ -51,7 +97,7 @@ def _all_rows(operator: Operator, fixed: dict[str, Any], rows: Tensor) -> dict[s
     found = {}
     for declared in operator.parameters:
         value = fixed.get(declared.name)
-        if type(value) in (int, float):
+        if isinstance(value, _Numbers):
             _check_number(operator, declared, value)
             width = rows.shape[1] if declared.kind == "item" else 1
             dtype = torch.int64 if declared.counts else rows.dtype
@@ -68,6 +114,7 @@ class Problem(NamedTuple):
     call: Call
     values: tuple[Tensor, ...]
     mode: str
+    moving: bool  # whether a parameter of real numbers is a tensor of the caller
 
     def weights(self, rows: Tensor) -> Tensor:
         """The weights of such rows, differentiable in the mode torch is in."""
@@ -85,6 +132,11 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     rows, layout = scores(operator.name, x, dim, mask, pair, exact)
     if operator.matrix:
         fixed["shape"] = layout.item_shape if pair else fixed["shape"]
+        height, width = fixed["shape"]
+        if height < 1 or height * width != rows.shape[1]:
+            raise ValueError(
+                f"{operator.name}: shape must fold the {rows.shape[1]} entries of a row, got {height} x {width}"
+            )
     by_name = {declared.name: declared for declared in operator.parameters}
     spread = {
         name: parameter_rows(operator.name, by_name[name], value, layout, rows) for name, value in tensors.items()
@@ -92,10 +144,9 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     if mode != "fast":
         spread = {**spread, **_all_rows(operator, fixed, rows)}
         fixed = {name: fixed[name] for name in ("shape", "reading") if fixed.get(name)}
-    make = Call if mode == "traced" else call_of
-    return Problem(
-        operator, rows, layout, make(operator, tuple(spread), tuple(fixed.items())), tuple(spread.values()), mode
-    )
+    call = (Call if mode == "traced" else call_of)(operator, tuple(spread), tuple(fixed.items()))
+    moving = any(value.is_floating_point() for value in tensors.values())
+    return Problem(operator, rows, layout, call, tuple(spread.values()), mode, moving)
 
 
 def solve(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
@@ -103,9 +154,8 @@ def solve(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any
     if is_sharded(x):
         return solve_sharded(solve, operator, x, dim, mask, values)
     found = problem(operator, x, dim, mask, values)
-    if found.mode == "fast":
-        return weights_like(_ops.fast(found.call, found.rows, found.values), found.layout)
-    return weights_like(found.weights(found.rows), found.layout)
+    y = _ops.fast(found.call, found.rows, found.values) if found.mode == "fast" else found.weights(found.rows)
+    return weights_like(y, found.layout)
 
 
 def argmax(omega: Any, x: Tensor, dim: Any = -1, mask: Tensor | None = None) -> Tensor:

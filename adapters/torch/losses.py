@@ -26,7 +26,7 @@ _REDUCTIONS = ("none", "sum", "mean")
 def _value(p: dict[str, Any], operator: Operator, rows: Tensor, y: Tensor, t: Tensor) -> Tensor:
     """The loss per row; +inf where the target has weight on a masked entry."""
     live = rows != -torch.inf
-    top = torch.where(live, rows, -torch.inf).detach().amax(-1, keepdim=True)
+    top = rows.detach().amax(-1, keepdim=True)
     scores = torch.where(live, torch.where(live, rows, 0.0) - torch.where(torch.isfinite(top), top, 0.0), 0.0)
     t, outside = torch.where(live, t, 0.0), ((t > 0) & ~live).any(-1)
     omega = OMEGAS[operator.name]
@@ -69,60 +69,106 @@ class _FenchelYoung(torch.autograd.Function):
         return torch.sum(_FenchelYoung._slope(ctx) * dx, dim=-1), None
 
 
-def _loss(found: Problem, t: Tensor) -> Tensor:
-    """The loss per row, by whichever way has its derivatives in the mode torch is in."""
+def _loss(found: Problem, t: Tensor, labelled: bool) -> Tensor:
+    """The loss per row.
+
+    Where it depends on the scores alone, its gradient is made by construction; else, and where torch knows no rules of
+    autograd functions, it follows from the formula, in which what the weights contribute cancels but for rounding.
+    """
     p = _ops.parameters(found.call, found.rows, found.values)
-    learned = any(value.requires_grad for value in found.values)
-    if found.mode == "traced" and not _modes.transformed():
-        # Compiled code has first derivatives only, and in those the weights may be held fixed (Danskin).
-        return _value(p, found.operator, found.rows, found.weights(found.rows).detach(), t)
-    if found.mode == "traced" or learned or _modes.forward_over_forward():
-        return _value(p, found.operator, found.rows, found.weights(found.rows), t)
-    return _FenchelYoung.apply(found, p, found.rows, t)[0]
+    simple = not found.moving and (found.mode == "fast" or (found.mode == "full" and labelled))
+    if simple and not _modes.forward_over_forward():
+        return _FenchelYoung.apply(found, p, found.rows, t)[0]
+    return _value(p, found.operator, found.rows, found.weights(found.rows), t)
 
 
-def _require(owner: str, target: Any, layout: Layout) -> None:
-    if not isinstance(target, Tensor):
-        raise TypeError(f"{owner}: target must be a tensor, got {type(target).__name__}")
-    if target.requires_grad:
-        raise ValueError(f"{owner}: target must not require grad, because the loss has no derivative in it here")
+def _require(owner: str, target: Any, layout: Layout, fast: bool) -> None:
+    if not isinstance(target, Tensor) or target.layout != torch.strided or target.is_complex():
+        got = type(target).__name__ if not isinstance(target, Tensor) else f"{target.dtype} of layout {target.layout}"
+        raise TypeError(f"{owner}: target must be a dense tensor of real numbers, got {got}")
+    if target.requires_grad and fast:
+        raise ValueError(f"{owner}: target must not require grad, because losses are trained in their scores")
     if target.device != layout.device:
         raise ValueError(f"{owner}: target must be on the device {layout.device} of x, got {target.device}")
 
 
+def _seen(*tensors: Tensor) -> bool:
+    """Whether the numbers in tensors can be looked at without waiting for a device."""
+    return not _modes.compiling() and all(_modes.plain(one) and one.device.type == "cpu" for one in tensors)
+
+
 def _labels(owner: str, target: Tensor, layout: Layout, ignore_index: int, n: int) -> tuple[Tensor, Tensor]:
-    """(labels per row, which count); raises where one is out of range, on devices that say so without waiting."""
+    """(one-hot rows, which count); a label out of range is raised where it can be seen, and gives NaN elsewhere."""
     if tuple(target.shape) != layout.batch_shape:
         raise ValueError(f"{owner}: target labels must have shape {layout.batch_shape}, got {tuple(target.shape)}")
+    if target.dtype == torch.bool:
+        raise TypeError(f"{owner}: target must hold integer labels or distributions, got dtype {target.dtype}")
     labels = target.reshape(-1).to(torch.int64)
     counts = labels != ignore_index
-    if not _modes.compiling() and _modes.plain(labels) and labels.device.type == "cpu":
-        wrong = labels[counts & ((labels < 0) | (labels >= n))]
-        if wrong.numel():
-            raise ValueError(f"{owner}: target labels must be in 0..{n - 1}, got {int(wrong[0])}")
-    return torch.where(counts, labels, 0), counts
+    known = (labels >= 0) & (labels < n)
+    if _seen(labels) and not bool((known | ~counts).all()):
+        wrong = labels[counts & ~known]
+        raise ValueError(f"{owner}: target labels must be in 0..{n - 1}, got {int(wrong[0])}")
+    places = torch.arange(n, device=labels.device) == labels.unsqueeze(-1)
+    return torch.where((known | ~counts).unsqueeze(-1), places.to(torch.float64), torch.nan), counts
+
+
+def _shares(owner: str, weight: Any, labels: Tensor, counts: Tensor, like: Tensor) -> Tensor:
+    """What each row weighs, by its label."""
+    if weight is None:
+        return counts.to(like.dtype)
+    n = like.shape[1]
+    if not isinstance(weight, Tensor) or not weight.is_floating_point() or tuple(weight.shape) != (n,):
+        got = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+        raise ValueError(f"{owner}: weight must be a tensor of {n} real numbers, one per label, got {got}")
+    if weight.device != like.device:
+        raise ValueError(f"{owner}: weight must be on the device {like.device} of x, got {weight.device}")
+    if _seen(weight) and not bool((weight >= 0).all()):
+        raise ValueError(f"{owner}: weight must be >= 0, got {float(weight.min())}")
+    return torch.where(counts, (labels * weight.to(like.dtype)).sum(-1), 0.0)
 
 
 def _targets(
     owner: str, target: Tensor, found: Problem, ignore_index: int, smoothing: float, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """(targets as rows, what each row weighs)."""
-    rows, n = found.rows, found.rows.shape[1]
-    _require(owner, target, found.layout)
+    rows = found.rows
+    _require(owner, target, found.layout, found.mode == "fast")
     if target.is_floating_point():
         if target.shape != found.layout.shape:
             raise ValueError(
                 f"{owner}: target must have the shape {tuple(found.layout.shape)} of x, got {tuple(target.shape)}"
             )
+        if weight is not None:
+            raise ValueError(f"{owner}: weight must be None where targets are distributions, because it is by label")
         t, shares = found.layout.to_rows(target).to(rows.dtype), rows.new_ones(rows.shape[0])
     else:
-        labels, counts = _labels(owner, target, found.layout, ignore_index, n)
-        t = nn.functional.one_hot(labels, n).to(rows.dtype)
-        shares = counts.to(rows.dtype) if weight is None else torch.where(counts, weight.to(rows.dtype)[labels], 0.0)
+        t, counts = _labels(owner, target, found.layout, ignore_index, rows.shape[1])
+        t = t.to(rows.dtype)
+        shares = _shares(owner, weight, t, counts, rows)
+    # A label that counts is a vertex of the simplex, but not of every domain.
+    if found.mode == "fast" and _ops.on_host(rows) and _seen(t):
+        other = found.operator.name in ("budgetmax", "kregularmax") and bool(shares.all())
+        if target.is_floating_point() or other:
+            _ops.require_targets(found.call, rows, t, found.values)
     if smoothing:
         live = rows != -torch.inf
         t = (1.0 - smoothing) * t + smoothing * live / live.sum(-1, keepdim=True).clamp_min(1)
     return t, shares
+
+
+def _checked(omega: Any, reduction: Any, label_smoothing: Any) -> Operator:
+    """The operator of a loss, the settings of the loss being sound."""
+    if not isinstance(omega, (Weights, Regularizer)):
+        raise TypeError(f"FenchelYoungLoss: omega must be an operator of regmax, got {type(omega).__name__}")
+    operator = omega.operator if isinstance(omega, Weights) else operator_of(type(omega))
+    if operator.name not in OMEGAS:
+        raise ValueError(f"FenchelYoungLoss: omega must be the regularizer of a loss, got {operator.name}")
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"FenchelYoungLoss: reduction must be one of {', '.join(_REDUCTIONS)}, got {reduction!r}")
+    if not isinstance(label_smoothing, (int, float)) or not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"FenchelYoungLoss: label_smoothing must be a number from 0 to 1, got {label_smoothing!r}")
+    return operator
 
 
 def fenchel_young_loss(
@@ -134,7 +180,7 @@ def fenchel_young_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
-    dim: int = -1,
+    dim: Any = None,
     mask: Tensor | None = None,
 ) -> Tensor:
     """The Fenchel-Young loss of an operator: ``max(x) + gamma Omega(target) - <x, target>``.
@@ -155,8 +201,8 @@ def fenchel_young_loss(
         "mean" is weighted: the sum over what the rows weigh together.
     label_smoothing : float, default 0.0
         The share of the target that is spread evenly over the entries that take part, from 0 to 1.
-    dim : int, default -1
-        The dim that holds the scores of one problem.
+    dim : int or pair of ints, optional
+        The dim that holds the scores of one problem; default that of a module, else -1.
     mask : bool Tensor that broadcasts against ``x``, optional
         True = takes part.
 
@@ -174,19 +220,14 @@ def fenchel_young_loss(
     -----
     The gradient in ``x`` is ``argmax(x) - target``. Source: Blondel, Martins & Niculae, JMLR 2020.
     """
-    if not isinstance(omega, Weights | Regularizer):
-        raise TypeError(f"FenchelYoungLoss: omega must be an operator of regmax, got {type(omega).__name__}")
-    operator = omega.operator if isinstance(omega, Weights) else operator_of(type(omega))
+    operator = _checked(omega, reduction, label_smoothing)
     values = {one.name: getattr(omega, one.name) for one in operator.parameters}
-    if operator.name not in OMEGAS:
-        raise ValueError(f"FenchelYoungLoss: omega must be the regularizer of a loss, got {operator.name}")
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"FenchelYoungLoss: reduction must be one of {', '.join(_REDUCTIONS)}, got {reduction!r}")
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"FenchelYoungLoss: label_smoothing must be from 0 to 1, got {label_smoothing}")
+    if dim is None:
+        dim = omega.dim if isinstance(omega, Weights) else -1
     found = problem(operator, x, dim, mask, values, exact=True)
     t, shares = _targets(f"{operator.name} loss", target, found, ignore_index, label_smoothing, weight)
-    each = torch.where(shares > 0, _loss(found, t) * torch.where(shares > 0, shares, 1.0), 0.0)
+    each = _loss(found, t, not target.is_floating_point())
+    each = torch.where(shares > 0, each * torch.where(shares > 0, shares, 1.0), 0.0)
     if reduction == "none":
         return each.reshape(found.layout.batch_shape).to(found.layout.dtype)
     total = each.sum() if reduction == "sum" else each.sum() / shares.sum()
@@ -208,8 +249,8 @@ class FenchelYoungLoss(nn.Module):
         "mean" is weighted: the sum over what the rows weigh together.
     label_smoothing : float, default 0.0
         The share of the target that is spread evenly over the entries that take part, from 0 to 1.
-    dim : int, default -1
-        The dim that holds the scores of one problem.
+    dim : int or pair of ints, optional
+        The dim that holds the scores of one problem; default that of a module, else -1.
 
     Raises
     ------
@@ -231,9 +272,10 @@ class FenchelYoungLoss(nn.Module):
         ignore_index: int = -100,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
-        dim: int = -1,
+        dim: Any = None,
     ) -> None:
         super().__init__()
+        _checked(omega, reduction, label_smoothing)
         self.omega = omega
         self.register_buffer("weight", weight)
         self.ignore_index, self.reduction, self.label_smoothing, self.dim = (

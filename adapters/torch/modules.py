@@ -15,14 +15,12 @@ from torch.nn.utils import parametrize
 from regmax._parameters import ABOVE_ONE, AT_LEAST_ONE, EDGE_WEIGHT, NON_INCREASING, NON_NEGATIVE, POSITIVE
 
 from ._declared import Declared, Operator, shipped
-from .functional import described, solve
+from .functional import check_parameter, described, solve
 
 __all__ = ["Weights"]  # and the operators, below
 
 
 def _inverse_softplus(value: Tensor) -> Tensor:
-    tiny = torch.finfo(value.dtype).eps ** 2
-    value = value.clamp_min(tiny)
     return value + torch.log(-torch.expm1(-value))
 
 
@@ -48,7 +46,14 @@ class _Falling(nn.Module):
         return torch.cat([raw[..., -1:] + steps, raw[..., -1:]], dim=-1)
 
     def right_inverse(self, value: Tensor) -> Tensor:
-        return torch.cat([_inverse_softplus(value[..., :-1] - value[..., 1:]), value[..., -1:]], dim=-1)
+        steps = (value[..., :-1] - value[..., 1:]).clamp_min(torch.finfo(value.dtype).eps)  # equal ones part slowly
+        return torch.cat([_inverse_softplus(steps), value[..., -1:]], dim=-1)
+
+
+def _listed(learn: Any) -> tuple[str, ...]:
+    if not isinstance(learn, (tuple, list, set, frozenset)) or not all(isinstance(name, str) for name in learn):
+        raise TypeError(f"learn must be names of parameters, got {learn!r}")
+    return tuple(learn)
 
 
 _BOUNDS = {
@@ -90,7 +95,9 @@ class Weights(nn.Module):
     def __init__(self, *, learn: Iterable[str] = (), dim: Any = -1, **values: Any) -> None:
         super().__init__()
         self.dim = dim
-        self.learn = (learn,) if isinstance(learn, str) else tuple(learn)
+        self.learn = (
+            (learn,) if isinstance(learn, str) else learn if isinstance(learn, tuple) else tuple(_listed(learn))
+        )
         names = {declared.name for declared in self.operator.parameters}
         for name in (*values, *self.learn):
             if name not in names:
@@ -101,20 +108,28 @@ class Weights(nn.Module):
     def _keep(self, declared: Declared, value: Any) -> None:
         if declared.name in self.learn:
             self._learn(declared, value)
-        elif isinstance(value, Tensor):
-            self.register_buffer(declared.name, value)
-        else:
+        elif isinstance(value, nn.Parameter) or not isinstance(value, Tensor) or value.requires_grad:
+            check_parameter(self.operator, declared, value)
             setattr(self, declared.name, value)
+        else:
+            self.register_buffer(declared.name, value)
 
     def _learn(self, declared: Declared, value: Any) -> None:
         bound = _BOUNDS.get(declared.words)
         if bound is None or value is None:
             raise ValueError(f"{self.operator.name}: {declared.name} cannot be learned, got {value!r}")
+        check_parameter(self.operator, declared, value)
         start = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.get_default_dtype())
-        if not start.is_floating_point() or not np.all(declared.holds(start.numpy(force=True))):  # type: ignore[misc]
+        numbers = start.detach().cpu().double().numpy() if start.device.type != "meta" else None
+        if not start.is_floating_point() or (numbers is not None and not np.all(declared.holds(numbers))):  # type: ignore[misc]
             raise ValueError(f"{self.operator.name}: {declared.name} must {declared.words}, got {value}")
-        self.register_parameter(declared.name, nn.Parameter(start.clone()))
-        parametrize.register_parametrization(self, declared.name, bound())
+        made = bound()
+        if numbers is not None and isinstance(made, _Above) and not np.all(numbers > made.bound):
+            raise ValueError(
+                f"{self.operator.name}: {declared.name} must start above {made.bound:g} to be learned, got {value}"
+            )
+        self.register_parameter(declared.name, nn.Parameter(start.detach().clone()))
+        parametrize.register_parametrization(self, declared.name, made)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The weights of the scores ``x``."""

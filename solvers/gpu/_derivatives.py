@@ -55,8 +55,8 @@ def ratio(a, b):
 
 
 def times(factor, x):
-    """``factor x``, 0 where x is, even if the factor is infinite."""
-    return torch.where(x == 0, 0, factor * torch.where(x == 0, 1, x))
+    """``factor x``, 0 where x is, even if the factor is infinite; a finite one has its derivatives there too."""
+    return torch.where(torch.isinf(factor) & (x == 0), 0, factor) * x
 
 
 def weighted_product(g, v):

@@ -4,8 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
-from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import regmax
 import regmax.adapters.torch as rt
@@ -112,9 +113,40 @@ def test_parameters_have_derivatives(name, parameter, shared):
     inputs = (x.clone().requires_grad_(), start.clone().requires_grad_())
     assert gradcheck(f, inputs, check_forward_ad=True)
     assert gradgradcheck(f, inputs)
-    expected = torch.func.grad(lambda v: (f(x, v) ** 2).sum())(start)
+    loss = lambda value: (f(x, value) ** 2 * torch.arange(1.0, N + 1)).sum()  # noqa: E731
     leaf = start.clone().requires_grad_()
-    torch.testing.assert_close(torch.autograd.grad((f(x, leaf) ** 2).sum(), leaf)[0], expected)
+    (first,) = torch.autograd.grad(loss(leaf), leaf, create_graph=True)
+    torch.testing.assert_close(torch.func.grad(loss)(start), first)
+    torch.testing.assert_close(torch.func.jacfwd(loss)(start), first)
+    second = torch.func.jacrev(torch.func.jacrev(loss))(start)
+    for forward, backward in (("jacfwd", "jacrev"), ("jacrev", "jacfwd"), ("jacfwd", "jacfwd")):
+        found = getattr(torch.func, forward)(getattr(torch.func, backward)(loss))(start)
+        torch.testing.assert_close(found, second, rtol=1e-7, atol=1e-8)
+    torch._dynamo.reset()
+    compiled = torch.compile(torch.func.grad(loss), fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(start), first)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(start, torch.ones_like(start))
+        torch.testing.assert_close(forward_ad.unpack_dual(loss(dual)).tangent, first.sum())
+
+
+@pytest.mark.parametrize("name", ["fusedmax", "oscarmax", "graphfusedmax", "tv2dmax", "plaplacemax"])
+def test_infinite_strength_in_forward_mode(name):
+    x, v = scores(3), scores(3, seed=1)
+    f = lambda x: function(name)(x, lam=torch.inf)  # noqa: E731
+    for y in (
+        torch.func.jvp(f, (x,), (v,))[0],
+        torch.func.jvp(lambda x: torch.func.jvp(f, (x,), (v,))[0], (x,), (v,))[0],
+    ):
+        torch.testing.assert_close(y, f(x), rtol=1e-12, atol=1e-12)
+
+
+def test_beyond_the_fourth_derivative_forward_over_forward_mode_says_so():
+    f = lambda x: (rt.softmax(x) ** 2).sum()  # noqa: E731
+    for _ in range(5):
+        f = torch.func.jacfwd(f)
+    with pytest.raises(NotImplementedError, match="forward over forward mode ends at the fourth derivative"):
+        f(scores()[:3])
 
 
 @pytest.mark.parametrize("name", ["fusedmax", "graphfusedmax", "plaplacemax", "oscarmax"])
@@ -153,6 +185,46 @@ def test_the_functions_of_numpy_hand_tensors_on():
     torch.testing.assert_close(regmax.Entmax(1.3)(x, axis=0), rt.entmax(x, alpha=1.3, dim=0), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("fusedmax", {"lam": 0.2, "weights": (1.0, 2.0, 1.0, 2.0, 1.0)}),
+        ("entmax", {"alpha": (1.2, 1.5, 2.0)}),
+        ("budgetmax", {"upper": [0.3, 0.2, 0.4, 0.5, 0.1, 0.6]}),
+        ("topkmax", {"k": np.array([1, 2, 3])}),
+        ("graphfusedmax", {"edges": ((0, 1), (1, 2)), "lam": 0.2}),
+        (
+            "graphfusedmax",
+            {"edges": scipy.sparse.csr_array(np.diag([1.0, 2, 3, 4, 5], 1) + np.diag([1.0, 2, 3, 4, 5], -1))},
+        ),
+    ],
+)
+def test_sequences_are_parameters_in_every_mode(name, given):
+    x = scores(3)
+    f = lambda x: getattr(rt, name)(x, **given)  # noqa: E731
+    expected = torch.from_numpy(regmax.operators()[name](**given)(x.numpy()))
+    torch.testing.assert_close(f(x), expected, rtol=0, atol=0)
+    torch.testing.assert_close(torch.vmap(f)(x[None])[0], expected, rtol=0, atol=0)
+    torch.testing.assert_close(torch.func.jvp(f, (x,), (x,))[0], expected, rtol=0, atol=0)
+    leaf = x.clone().requires_grad_()
+    (first,) = torch.autograd.grad((f(leaf) ** 2).sum(), leaf, create_graph=True)
+    torch.testing.assert_close(first, torch.func.grad(lambda x: (f(x) ** 2).sum())(x))
+    if name != "graphfusedmax":
+        torch._dynamo.reset()
+        torch.testing.assert_close(torch.compile(f, fullgraph=True, backend="eager")(x), expected, rtol=0, atol=0)
+
+
+def test_tensors_without_memory_of_their_own():
+    x = scores(3)
+    torch.testing.assert_close(rt.sparsemax(torch._neg_view(x)), rt.sparsemax(-x), rtol=0, atol=0)
+    torch.testing.assert_close(rt.sparsemax(torch._efficientzerotensor((2, 4))), torch.full((2, 4), 0.25))
+    for name in NAMES:
+        f = getattr(rt, name)
+        given = {k: v.to("meta") if isinstance(v, torch.Tensor) else v for k, v in SETTINGS[name].items()}
+        y = f(x.to("meta"), **given)
+        assert (y.device.type, y.shape, y.dtype) == ("meta", x.shape, x.dtype)
+
+
 def test_integers_and_empty_graphs():
     y = rt.sparsemax(torch.tensor([[1, 2, 3], [0, 0, 0]]))
     assert y.dtype == torch.get_default_dtype()
@@ -186,8 +258,8 @@ BAD = [
     (ValueError, "dim must be within the 2 dimensions of x, got 2", lambda: rt.softmax(torch.zeros(2, 2), dim=2)),
     (TypeError, "dim must be an integer, got 0.5", lambda: rt.softmax(torch.zeros(2), dim=0.5)),
     (ValueError, "dim must have at least one entry", lambda: rt.softmax(torch.zeros(2, 0))),
-    (TypeError, "mask must be a boolean tensor, got torch.float32", lambda: rt.softmax(_x(), mask=torch.ones(3))),
-    (TypeError, "mask must be a boolean tensor, got list", lambda: rt.softmax(_x(), mask=[True] * 3)),
+    (TypeError, "mask must be a dense boolean tensor, got torch.float32", lambda: rt.softmax(_x(), mask=torch.ones(3))),
+    (TypeError, "mask must be a dense boolean tensor, got list", lambda: rt.softmax(_x(), mask=[True] * 3)),
     (ValueError, r"mask must broadcast to the shape \(2, 3\)", lambda: rt.softmax(_x(), mask=torch.ones(4) > 0)),
     (
         ValueError,
@@ -206,6 +278,29 @@ BAD = [
     (TypeError, "graphfusedmax: edges", lambda: rt.graphfusedmax(_x(), edges=torch.zeros(2, 2))),
     (ValueError, "must join different vertices", lambda: rt.graphfusedmax(_x(), edges=torch.tensor([[1, 1]]))),
     (ValueError, "dim must be the two dims of a matrix", lambda: rt.kregularmax(_x(), k=1, dim=1)),
+    (ValueError, "tv2dmax: shape must fold the 6 entries of a row, got 4 x 5", lambda: rt.tv2dmax(_6(), shape=(4, 5))),
+    (ValueError, "kregularmax: shape must fold the 6 entries", lambda: rt.kregularmax(_6(), k=1, shape=(2, 2))),
+    (TypeError, "tv2dmax: shape must be two integers", lambda: rt.tv2dmax(_6(), shape=(2.0, 3))),
+    (TypeError, "tv2dmax: shape must be two integers", lambda: rt.tv2dmax(_6(), shape="2x3")),
+    (TypeError, "kregularmax: reading must be one of", lambda: rt.kregularmax(_6().reshape(2, 3), k=1, reading=3)),
+    (TypeError, "softmax: gamma must be a number, an array or a tensor, got 'a'", lambda: rt.softmax(_x(), gamma="a")),
+    (
+        TypeError,
+        "gamma must be a number, an array or a tensor, got None",
+        lambda: rt.softmax(_x(), gamma=None),
+    ),
+    (
+        TypeError,
+        "gamma must be a number, an array or a tensor, got True",
+        lambda: rt.softmax(_x(), gamma=True),
+    ),
+    (TypeError, "gamma must be a number, an array or a tensor, got 1j", lambda: torch.vmap(_imaginary)(_x())),
+    (TypeError, "topkmax: k must be a tensor of integers", lambda: rt.topkmax(_x(), k=torch.tensor(2.5))),
+    (TypeError, "dense boolean tensor, got torch.sparse_coo", lambda: rt.softmax(_x(), mask=(_x() == 0).to_sparse())),
+    (TypeError, "learn must be names of parameters, got True", lambda: rt.Entmax(learn=True)),
+    (ValueError, "entmax: alpha must be > 0 and finite, got -1", lambda: rt.Entmax(alpha=-1)),
+    (ValueError, "fusedmax: lam must start above 0 to be learned, got 0.0", lambda: rt.Fusedmax(lam=0.0, learn="lam")),
+    (ValueError, "reduction must be one of", lambda: rt.FenchelYoungLoss(regmax.Softmax(), reduction="x")),
     (TypeError, "omega must be an operator of regmax, got str", lambda: rt.fenchel_young_loss("softmax", _x(), _x())),
     (TypeError, "Entmax|entmax: beta is not one of its parameters", lambda: rt.Entmax(beta=1)),
     (ValueError, "topkmax: k cannot be learned, got 2", lambda: rt.Topkmax(k=2, learn=("k",))),
@@ -215,6 +310,14 @@ BAD = [
 
 def _x():
     return torch.zeros(2, 3)
+
+
+def _6():
+    return torch.arange(6.0)[None]
+
+
+def _imaginary(x):
+    return rt.softmax(x, gamma=1j)
 
 
 def _nested():

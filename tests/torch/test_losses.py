@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import regmax
 import regmax.adapters.torch as rt
@@ -75,6 +75,57 @@ def test_derivatives_in_learned_parameters(name):
     assert gradgradcheck(f, (scores(3).requires_grad_(), start))
 
 
+def test_parameters_batched_by_vmap_have_gradients():
+    x, v = scores(3), torch.tensor([1.4, 1.7], dtype=torch.float64)
+    loss = lambda a: rt.fenchel_young_loss(rt.Entmax(alpha=a), x, LABELS[:3])  # noqa: E731
+    expected = torch.stack([torch.func.grad(loss)(a) for a in v])
+    assert (expected.abs() > 1e-3).all()
+    torch.testing.assert_close(torch.func.grad(lambda v: torch.vmap(loss)(v).sum())(v), expected)
+    torch.testing.assert_close(torch.vmap(torch.func.grad(loss))(v), expected)
+    torch.testing.assert_close(torch.func.jacrev(torch.vmap(loss))(v).diagonal(), expected)
+    torch.testing.assert_close(torch.func.jacfwd(torch.vmap(loss))(v).diagonal(), expected)
+    leaf = v.clone().requires_grad_()
+    torch.testing.assert_close(torch.autograd.grad(torch.vmap(loss)(leaf).sum(), leaf)[0], expected)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(v[0], torch.ones_like(v[0]))
+        torch.testing.assert_close(forward_ad.unpack_dual(loss(dual)).tangent, expected[0])
+    both = torch.vmap(torch.func.grad(lambda a, x, t: rt.fenchel_young_loss(rt.Entmax(alpha=a), x, t), argnums=1))
+    rows = both(v, x[:2], LABELS[:2])
+    for a, row, label, g in zip(v, x, LABELS, rows, strict=False):
+        t = torch.nn.functional.one_hot(label, N)
+        torch.testing.assert_close(g, rt.entmax(row, alpha=a) - t)
+
+
+def test_targets_have_gradients_under_transforms():
+    x, t = scores(3), distributions(3)
+    loss = lambda x, t: rt.fenchel_young_loss(regmax.Softmax(), x, t)  # noqa: E731
+    expected = torch.stack([torch.func.grad(loss, argnums=1)(a, b) for a, b in zip(x, t, strict=True)])
+    assert (expected.abs() > 1e-3).any()
+    torch.testing.assert_close(torch.func.grad(lambda t: torch.vmap(loss)(x, t).sum())(t), expected)
+
+
+def test_labels_out_of_range_are_never_taken_for_others():
+    loss = lambda x, t: rt.fenchel_young_loss(regmax.Softmax(), x, t)  # noqa: E731
+    found = torch.vmap(loss)(scores(3), torch.tensor([0, 7, 1]))
+    assert torch.isnan(found).tolist() == [False, True, False]
+
+
+def test_a_compiled_loss_keeps_its_second_derivatives():
+    torch._dynamo.reset()
+    x = scores(3).requires_grad_()
+    omega = regmax.Softmax()
+    f = lambda x: rt.fenchel_young_loss(omega, x, LABELS[:3])  # noqa: E731
+    g = [torch.autograd.grad(h(x), x, create_graph=True)[0] for h in (f, torch.compile(f, backend="eager"))]
+    second = [torch.autograd.grad((one**2).sum(), x)[0] for one in g]
+    torch.testing.assert_close(*second)
+
+
+def test_the_dim_of_a_layer_is_that_of_its_loss():
+    x = scores(4)[:, :4]
+    found = rt.FenchelYoungLoss(rt.Sparsemax(dim=0))(x, LABELS.clamp_max(3))
+    torch.testing.assert_close(found, rt.fenchel_young_loss(regmax.Sparsemax(), x.T, LABELS.clamp_max(3)))
+
+
 def test_softmax_is_cross_entropy():
     x, weight = scores(4), torch.linspace(0.5, 2.0, N, dtype=torch.float64)
     labels = torch.tensor([0, -100, 5, 2])
@@ -122,9 +173,21 @@ BAD = [
     (ValueError, r"labels must have shape \(2,\), got \(3,\)", {"target": torch.tensor([0, 1, 2])}),
     (ValueError, "target must not require grad", {"target": scores(2).requires_grad_()}),
     (ValueError, r"target must have the shape \(2, 6\) of x", {"target": scores(3)}),
-    (TypeError, "target must be a tensor, got list", {"target": [0, 1]}),
+    (TypeError, "target must be a dense tensor of real numbers, got list", {"target": [0, 1]}),
     (ValueError, "reduction must be one of none, sum, mean, got 'max'", {"reduction": "max"}),
-    (ValueError, "label_smoothing must be from 0 to 1, got 2.0", {"label_smoothing": 2.0}),
+    (ValueError, "label_smoothing must be a number from 0 to 1, got 2.0", {"label_smoothing": 2.0}),
+    (TypeError, "must hold integer labels or distributions", {"target": torch.tensor([True, False])}),
+    (ValueError, "must lie in the domain of the operator", {"target": -distributions(2)}),
+    (ValueError, "must lie in the domain of the operator", {"omega": regmax.Budgetmax(0.5, 1.1)}),
+    (
+        ValueError,
+        "weight must be None where targets are distributions",
+        {"target": distributions(2), "weight": scores()},
+    ),
+    (ValueError, "weight must be a tensor of 6 real numbers", {"weight": torch.ones(2)}),
+    (ValueError, "weight must be a tensor of 6 real numbers", {"weight": [1.0] * 6}),
+    (ValueError, "weight must be >= 0, got -1.0", {"weight": -torch.ones(N)}),
+    (ValueError, "label_smoothing must be a number", {"label_smoothing": "a"}),
     (ValueError, "omega must be the regularizer of a loss, got topkmax", {"omega": regmax.Topkmax(2)}),
 ]
 

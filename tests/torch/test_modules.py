@@ -80,6 +80,15 @@ def test_state_copies_and_pickles():
     assert "weights" in plain.state_dict()
 
 
+def test_parameters_of_the_caller_are_seen_by_optimizers():
+    alpha = torch.nn.Parameter(torch.tensor(1.5))
+    assert list(rt.Entmax(alpha=alpha).parameters()) == [alpha]
+    half = rt.Entmax(alpha=torch.tensor(1.5, dtype=torch.bfloat16), learn=("alpha",))
+    torch.testing.assert_close(half.alpha, torch.tensor(1.5, dtype=torch.bfloat16))
+    tiny = rt.Entmax(gamma=1e-30, learn="gamma")
+    torch.testing.assert_close(tiny.gamma, torch.tensor(1e-30), rtol=1e-5, atol=0)
+
+
 def test_alpha_per_head_is_learned():
     x = scores(2, 3, 4, dtype=torch.float32)
     layer = rt.Entmax(alpha=torch.full((3, 1), 1.5), learn=("alpha",))
