@@ -54,7 +54,7 @@ def fitted(omega, x, t):
 
 
 def main(folder):
-    """Above, how many of the ten classes get weight; below, the digits that softmax is least sure of, in the same colours."""
+    """Above, how many of the ten classes get weight; below, digits that softmax is least sure of, same colours."""
     torch.set_num_threads(1)  # small tensors
     x, t, others, truth = digits()
     weights = {title: rt.argmax(omega, fitted(omega, x, t)(others)).detach() for title, omega in LOSSES.items()}
@@ -67,7 +67,6 @@ def main(folder):
         panel.set_xticks(range(1, 11))
         panel.set_xlabel("classes with weight")
         panel.set_title(f"{title}\n{right:.1%} right, {count.double().mean():.1f} classes on average", fontsize=10)
-        print(
             f"{title}: {right:.3f} right, {count.double().mean():.2f} classes, {(count == 1).double().mean():.3f} one"
         )
     above.axes[0].set_ylabel("of 500 digits")

@@ -79,7 +79,6 @@ def main(folder):
         left.plot(path[:, h].numpy(), color=color, label=f"reads {k}")
         middle.plot(ranks, by_rank[h].numpy(), "o-", color=color, markersize=3.5)
         middle.step(ranks, (ranks <= k) / k, where="mid", color=color, lw=0.8, ls=":")
-        print(k, path[-1, h].item(), [found[h].item() for found in errors.values()])
     left.set(xlabel="step", ylabel="alpha")
     left.set_title("alpha of each head", fontsize=10)
     left.legend(fontsize=9)

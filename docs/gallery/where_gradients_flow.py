@@ -46,9 +46,7 @@ def main(folder):
         below.set_xlabel("score")
     axes[0, 0].set_ylabel("weight, and 0.15 score (line)")
     axes[1, 0].set_ylabel("weight")
-    figure.colorbar(
-        shown, ax=axes[1].tolist(), extend="max", shrink=0.9, label="change of the weight per change of the score"
-    )
+    figure.colorbar(shown, ax=axes[1].tolist(), shrink=0.9, label="change of the weight per change of the score")
     figure.savefig(folder / "where_gradients_flow.png", dpi=100, metadata={"Software": None})
 
 
