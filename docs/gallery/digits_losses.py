@@ -67,8 +67,6 @@ def main(folder):
         panel.set_xticks(range(1, 11))
         panel.set_xlabel("classes with weight")
         panel.set_title(f"{title}\n{right:.1%} right, {count.double().mean():.1f} classes on average", fontsize=10)
-            f"{title}: {right:.3f} right, {count.double().mean():.2f} classes, {(count == 1).double().mean():.3f} one"
-        )
     above.axes[0].set_ylabel("of 500 digits")
     unsure = weights["softmax"].amax(-1).argsort()[:SHOWN].tolist()
     panels = below.subplots(2, SHOWN, height_ratios=(1, 1.1))

@@ -118,7 +118,7 @@ def wide_rows(scale):
 
 
 def errors(f, exact, scale):
-    """How far the weights of bfloat16 scores are from those of the same scores in float32: (largest, largest of a sum)."""
+    """How far weights of bfloat16 scores are from those in float32, and their sums from 1, at most."""
     x = wide_rows(scale).bfloat16()
     y = f(x).float()
     return (y - exact(x.float())).abs().max().item(), (y.sum(-1) - 1).abs().max().item()
