@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regmax.solvers.convergence import ConvergenceWarning
+
 __all__ = ["ConvergenceWarning", "quiet", "warn_unless_converged"]
 
 _silenced = threading.local()
@@ -23,15 +25,6 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         _silenced.now = before
-
-
-class ConvergenceWarning(UserWarning):
-    """A solver returned its best point without reaching its tolerance; ``certify`` says how good that point is.
-
-    Notes
-    -----
-    Its message names the worst row and its residual. Raises nothing. Source: regmax.
-    """
 
 
 def warn_unless_converged(owner: str, residual: NDArray[Any], tolerance: float, steps: str) -> None:

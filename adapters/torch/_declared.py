@@ -26,13 +26,18 @@ class Declared(NamedTuple):
 
 
 class Operator(NamedTuple):
-    """One operator: its name and parameters, whether its unit is a matrix, and whether derivatives see the scores."""
+    """One operator: its name and parameters, and whether its unit is a matrix.
+
+    ``by_weights``: J follows from the weights alone; ``keeps_scores``: derivatives in torch operations need the scores,
+    which tell masked entries from others.
+    """
 
     name: str
     kind: type[Regularizer]
     parameters: tuple[Declared, ...]
     matrix: bool
-    sees_scores: bool
+    by_weights: bool
+    keeps_scores: bool
 
 
 def _declared(field: Any) -> Declared:
@@ -53,9 +58,10 @@ def operator_of(kind: type[Regularizer]) -> Operator:
 
 
 def _asked(kind: type[Regularizer]) -> Operator:
-    parameters = tuple(_declared(field) for field in fields(kind))
-    by_weights = all(one.kind in ("row", "item") for one in parameters) and kind.is_gradient and not kind.sees_masks
-    return Operator(kind.name, kind, parameters, kind.matrix, not by_weights)
+    parameters = tuple(_declared(field) for field in fields(kind))  # type: ignore[arg-type]
+    by_weights = kind.is_gradient and not kind.sees_masks
+    neighbours = any(one.kind not in ("row", "item") for one in parameters)
+    return Operator(kind.name, kind, parameters, kind.matrix, by_weights, neighbours or not by_weights)
 
 
 def shipped() -> dict[str, Operator]:

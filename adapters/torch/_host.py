@@ -104,7 +104,7 @@ def pullback(
     scores = None if x is None else _array(x)
     with _threads_for(y):
         gx = torch.from_numpy(operator.vjp(weights, cotangent, x=scores))
-        slopes = operator.parameter_vjp(scores, weights, cotangent) if wanted else {}
+        slopes = operator.parameter_vjp(scores, weights, cotangent) if scores is not None and wanted else {}
     found = {}
     for name, value in zip(call.names, values, strict=True):
         if name in wanted:

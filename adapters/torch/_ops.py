@@ -18,6 +18,7 @@ from regmax.solvers.gpu import TWINS, Twin, no_groups
 from . import _host, _modes
 from ._call import Call, call_of
 from ._declared import operator_of
+from ._rows import hidden
 
 __all__ = ["fast", "full", "on_host", "parameters", "traced"]
 
@@ -50,6 +51,7 @@ def parameters(call: Call, x: Tensor, values: Values) -> dict[str, Any]:
 
 
 def on_host(x: Tensor) -> bool:
+    """Whether the kernels of regmax can reach a tensor; others stay on their device."""
     return x.device.type == "cpu"
 
 
@@ -94,7 +96,7 @@ class _Fast(torch.autograd.Function):
     def forward(ctx: Any, call: Call, x: Tensor, *values: Tensor) -> Tensor:
         y, ctx.p = _solved(call, x, values)
         ctx.call = call
-        keep = call.operator.sees_scores or any(ctx.needs_input_grad[2:])
+        keep = call.operator.keeps_scores or any(ctx.needs_input_grad[2:])
         ctx.save_for_backward(x if keep else None, y, *values)
         return y
 
@@ -103,10 +105,12 @@ class _Fast(torch.autograd.Function):
         x, y, *values = ctx.saved_tensors
         wanted = _wanted(ctx.call.names, ctx.needs_input_grad[2:])
         if on_host(y) and not torch.is_grad_enabled() and _modes.plain(g) and _modes.has_memory(g):
-            if not ctx.call.names and not ctx.call.operator.sees_scores:
+            if not ctx.call.names and ctx.call.operator.by_weights:
                 return None, _host.product(ctx.call.ready, y, g, ctx.p)
-            gx, found = _host.pullback(ctx.call, x, y, g, values, wanted)
-            return None, gx, *(found.get(name) for name in ctx.call.names)
+            gx, by_name = _host.pullback(ctx.call, x, y, g, values, wanted)
+            return None, gx, *(by_name.get(name) for name in ctx.call.names)
+        if x is not None:
+            x = hidden(x)
         gx, found = _pulled_back(ctx.call, x, y, _groups(ctx.call, x, y, values), g, values, wanted)
         return None, gx, *found
 
@@ -169,8 +173,8 @@ class _Full(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, dims: tuple[Any, ...], call: Call, x: Tensor, *values: Tensor) -> Any:
-        x, values = _folded(info.batch_size, dims[1:], call.names, x, values)
-        return _unfolded(info.batch_size, _Full.apply(call, x, *values))
+        x, whole = _folded(info.batch_size, dims[1:], call.names, x, values)
+        return _unfolded(info.batch_size, _Full.apply(call, x, *whole))
 
 
 def _unpacked(operator: str, names: str, height: int, width: int, word: str) -> Call:
@@ -224,11 +228,13 @@ def fast(call: Call, x: Tensor, values: Values) -> Tensor:
 
 def full(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights in any eager mode; all numbers are among the values."""
+    _twin(call, "this mode of torch")
     return _walked(call, x, values) if _modes.forward_over_forward() else _Full.apply(call, x, *values)[0]
 
 
 def traced(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights within torch.compile and torch.export; all numbers are among the values."""
+    _twin(call, "torch.compile")
     return _walked(call, x, values) if _modes.transformed() else _opaque(call, x, values)[0]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ._declared import Declared
 
-__all__ = ["Layout", "parameter_rows", "problem_dims", "scores", "weights_like"]
+__all__ = ["Layout", "hidden", "parameter_rows", "problem_dims", "scores", "weights_like"]
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
@@ -110,6 +110,11 @@ def _broadcasts(shape: Any, to: Any) -> bool:
     return all(one == 1 or one == other for one, other in zip(reversed(shape), reversed(to), strict=False))
 
 
+def hidden(x: Tensor) -> Tensor:
+    """x with -inf for all that counts as masked: also at most half the most negative number of its dtype."""
+    return torch.where(x <= torch.finfo(x.dtype).min / 2, -torch.inf, x)
+
+
 def scores(owner: str, x: Any, dim: Any, mask: Any, pair: bool, exact: bool) -> tuple[Tensor, Layout]:
     """Rows of scores in float32 or float64, and their layout; with ``exact`` masked entries are -inf and no other."""
     require_real(owner, "x", x)
@@ -121,7 +126,7 @@ def scores(owner: str, x: Any, dim: Any, mask: Any, pair: bool, exact: bool) -> 
     layout = Layout(x, dims, x.dtype)
     half = x.dtype in (torch.float16, torch.bfloat16)
     if half or exact:
-        x = torch.where(x <= torch.finfo(x.dtype).min / 2, -torch.inf, x)
+        x = hidden(x)
     if half:
         x = x.float()
     if mask is not None:

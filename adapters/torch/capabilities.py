@@ -5,7 +5,7 @@ A cell is True, or the sentence that says what happens instead; the tests then d
 
 import regmax
 
-__all__ = ["DTYPES", "MODES", "markdown", "table"]
+__all__ = ["markdown", "table"]
 
 #: The ways of torch to ask for derivatives, and what of each is tested.
 MODES = {
@@ -19,7 +19,6 @@ MODES = {
     "checkpoint": "activation checkpointing, anomaly mode, deterministic algorithms",
     "autocast": "float16 and bfloat16, computed in float32",
 }
-DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 _EXCEPTIONS: dict[tuple[str, str], str] = {}
 

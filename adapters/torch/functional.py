@@ -29,7 +29,8 @@ def _as_given(operator: Operator, declared: Declared, value: Any, x: Any) -> Any
 
 def _split(operator: Operator, values: dict[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The parameters that are fixed, and those that are tensors."""
-    fixed, tensors = {}, {}
+    fixed: dict[str, Any] = {}
+    tensors: dict[str, Tensor] = {}
     for declared in operator.parameters:
         value = values.pop(declared.name, declared.default)
         if value is not None and not isinstance(value, (int, float, str, tuple, Tensor)):
@@ -162,8 +163,29 @@ _DOCUMENTATION = """{first}
 
     Notes
     -----
-    Differentiable in ``x`` and in every parameter that is a tensor of real numbers. See :class:`regmax.{kind}`.
+    Differentiable in ``x`` and in every parameter that is a tensor of real numbers. Source: that of
+    :class:`regmax.{kind}`, which says what the parameters mean.
     """
+
+_BEHIND = {
+    "row": "number, or tensor that broadcasts against the batch",
+    "item": "number, or tensor that broadcasts against ``x``",
+    "edge": "tensor of shape (..., n - 1)",
+    "rank": "tensor of shape (..., n)",
+    "link": "tensor of shape (..., m)",
+}
+
+
+def described(operator: Operator) -> str:
+    """The parameters of an operator as docstrings list them."""
+    lines = []
+    for one in operator.parameters:
+        kind = {"edges": "int tensor of shape (m, 2)", "shape": "pair of ints"}.get(
+            one.name, _BEHIND.get(one.kind, "str")
+        )
+        optional = "optional" if one.default is None else f"default {one.default}"
+        lines += [f"    {one.name} : {kind}, {optional}", f"        As for :class:`regmax.{operator.kind.__name__}`."]
+    return "\n".join(lines)
 
 
 def _function(operator: Operator) -> Any:
@@ -178,12 +200,9 @@ def _function(operator: Operator) -> Any:
     own = [inspect.Parameter(one.name, only, default=one.default) for one in operator.parameters]
     whole = list(inspect.signature(function).parameters.values())[:-1]
     function.__signature__ = inspect.Signature([whole[0], *own, *whole[1:]], return_annotation=Tensor)  # type: ignore[attr-defined]
-    lines = [
-        f"    {one.name} : as for :class:`regmax.{operator.kind.__name__}`, or a tensor" for one in operator.parameters
-    ]
     function.__doc__ = _DOCUMENTATION.format(
         first=inspect.getdoc(operator.kind).partition("\n")[0],  # type: ignore[union-attr]
-        parameters="\n".join(lines),
+        parameters=described(operator),
         pair=" or pair of ints" if operator.matrix else "",
         matrix=", or the two of a matrix; by default the last two" if operator.matrix else "",
         kind=operator.kind.__name__,

@@ -174,10 +174,9 @@ def fenchel_young_loss(
     -----
     The gradient in ``x`` is ``argmax(x) - target``. Source: Blondel, Martins & Niculae, JMLR 2020.
     """
-    module = isinstance(omega, Weights)
-    if not module and not isinstance(omega, Regularizer):
+    if not isinstance(omega, Weights | Regularizer):
         raise TypeError(f"FenchelYoungLoss: omega must be an operator of regmax, got {type(omega).__name__}")
-    operator = omega.operator if module else operator_of(type(omega))
+    operator = omega.operator if isinstance(omega, Weights) else operator_of(type(omega))
     values = {one.name: getattr(omega, one.name) for one in operator.parameters}
     if operator.name not in OMEGAS:
         raise ValueError(f"FenchelYoungLoss: omega must be the regularizer of a loss, got {operator.name}")
@@ -201,8 +200,16 @@ class FenchelYoungLoss(nn.Module):
     ----------
     omega : regmax.Regularizer or module of this package
         The operator; a module may have learned parameters.
-    weight, ignore_index, reduction, label_smoothing, dim
-        As for :func:`fenchel_young_loss`.
+    weight : Tensor, shape (n,), optional
+        What a row weighs, by its label.
+    ignore_index : int, default -100
+        Rows with this label count nothing.
+    reduction : {"mean", "sum", "none"}
+        "mean" is weighted: the sum over what the rows weigh together.
+    label_smoothing : float, default 0.0
+        The share of the target that is spread evenly over the entries that take part, from 0 to 1.
+    dim : int, default -1
+        The dim that holds the scores of one problem.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from regmax._parameters import ABOVE_ONE, AT_LEAST_ONE, EDGE_WEIGHT, NON_INCREASING, NON_NEGATIVE, POSITIVE
 
 from ._declared import Declared, Operator, shipped
-from .functional import solve
+from .functional import described, solve
 
 __all__ = ["Weights"]  # and the operators, below
 
@@ -66,12 +66,13 @@ class Weights(nn.Module):
 
     Parameters
     ----------
-    Those of the operator, numbers or tensors that broadcast as in its function, and
     learn : sequence of str, default ()
         The names of parameters to be learned, from the given value on; kept within their rules. A tensor is learned
         entry by entry, for example ``alpha=torch.full((heads, 1), 1.5)`` on scores (batch, heads, queries, keys).
     dim : int or pair of ints, default -1
         The dim that holds the scores of one problem; of a matrix its two dims, by default the last.
+    values : numbers or tensors
+        The parameters of the operator, by name, as for its function.
 
     Raises
     ------
@@ -129,12 +130,37 @@ class Weights(nn.Module):
         return ", ".join([*parts, f"learn={self.learn!r}"] if self.learn else parts)
 
 
+_DOCUMENTATION = """{first}
+
+    A layer: ``{kind}()(x, mask)`` is ``{name}(x, mask=mask)``.
+
+    Parameters
+    ----------
+{parameters}
+    learn : sequence of str, default ()
+        The names of parameters to be learned, from the given value on.
+    dim : int or pair of ints, default -1
+        The dim, or the two, that hold the scores of one problem.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence, where a parameter breaks its rule or cannot be learned.
+
+    Notes
+    -----
+    See :class:`Weights`. Source: that of :class:`regmax.{kind}`.
+    """
+
+
 def _module(operator: Operator) -> type[Weights]:
     """The module of one operator."""
     summary = inspect.getdoc(operator.kind).partition("\n")[0]  # type: ignore[union-attr]
     body = {
         "operator": operator,
-        "__doc__": f"{summary}\n\n    A layer; see :class:`Weights` and :class:`regmax.{operator.kind.__name__}`.",
+        "__doc__": _DOCUMENTATION.format(
+            first=summary, parameters=described(operator), kind=operator.kind.__name__, name=operator.name
+        ),
         "__module__": __name__.removesuffix(".modules"),
     }
     kind = type(operator.kind.__name__, (Weights,), body)

@@ -213,6 +213,15 @@ def _calls() -> Iterator[Case]:
         yield Case("one call", kind.name, operator, partial(_normal, (1, 8), 1.0, "float64"), (1, 8))
 
 
+def _training() -> Iterator[Case]:
+    for shape in (_BATCH, (256, 128), (8, 32)):
+        chosen = (regmax.Softmax(), regmax.Sparsemax(), regmax.Entmax(1.5), regmax.Entmax(1.7))
+        for operator in (*chosen, regmax.Fusedmax(0.1), regmax.Oscarmax(0.01)):
+            name = f"entmax {operator.alpha}" if isinstance(operator, regmax.Entmax) else operator.name
+            rows = partial(_normal, shape, 1.0, "float32")
+            yield Case("torch", f"{name}, forward and backward", operator, rows, shape, "float32")
+
+
 def _threads() -> Iterator[Case]:
     chosen = (regmax.Softmax(), regmax.Sparsemax(), regmax.Entmax(1.5), regmax.Fusedmax(0.1), regmax.Oscarmax(0.01))
     for operator in (*chosen, prox.TV(1.0)):
@@ -241,6 +250,7 @@ _GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     "graphs": _graphs,
     "p-Laplacian": _plaplacian,
     "K-regular": _regular,
+    "torch": _training,
     "one call": _calls,
     "threads": _threads,
     "scaling": _scaling,

@@ -47,13 +47,43 @@ def _numpy(case: Case, x: Array) -> Iterator[Contender]:
         yield Contender("numpy sort", lambda: np.sort(x, axis=1), answers=False)
 
 
+def _there_and_back(case: Case, x: Array) -> Callable[[Any], Call]:
+    """A call of a function on tensors; in the group of that name forward, and backward with a fixed gradient."""
+    import torch
+
+    if case.group != "torch":
+        tensor = torch.from_numpy(x)
+        return lambda function: lambda: function(tensor)
+    leaf, g = torch.from_numpy(x).requires_grad_(), torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+
+    def both(function: Any) -> Call:
+        def call() -> Any:
+            y = function(leaf)
+            torch.autograd.grad(y, leaf, g)
+            return y.detach()
+
+        return call
+
+    return both
+
+
+def _regmax(case: Case, x: Array) -> Iterator[Contender]:
+    operator = case.operator
+    if case.group != "torch":
+        yield Contender("regmax", lambda: operator(x))
+        return
+    from regmax.adapters.torch import argmax
+
+    yield Contender("regmax", _there_and_back(case, x)(lambda leaf: argmax(operator, leaf)))
+
+
 def _torch(case: Case, x: Array) -> Iterator[Contender]:
     import torch
 
-    tensor = torch.from_numpy(x)
+    ready = _there_and_back(case, x)
     is_softmax = case.operator.name == "softmax"
     if not case.group.startswith("prox") and case.group != "projections":
-        yield Contender("torch softmax", lambda: torch.softmax(tensor, -1), answers=is_softmax)
+        yield Contender("torch softmax", ready(lambda tensor: torch.softmax(tensor, -1)), answers=is_softmax)
 
 
 def _scipy(case: Case, x: Array) -> Iterator[Contender]:
@@ -83,20 +113,16 @@ def _pot(case: Case, x: Array) -> Iterator[Contender]:
 
 def _entmax(case: Case, x: Array) -> Iterator[Contender]:
     import entmax
-    import torch
 
-    tensor, name = torch.from_numpy(x), case.operator.name
+    ready, name = _there_and_back(case, x), case.operator.name
     alpha = getattr(case.operator, "alpha", None)
-    if name == "sparsemax":
-        yield Contender("entmax", lambda: entmax.sparsemax(tensor, -1))
+    sorted_ones = {"sparsemax": entmax.sparsemax, "entmax": entmax.entmax15 if alpha == 1.5 else None}
+    if (function := sorted_ones.get(name)) is not None:
+        yield Contender("entmax", ready(lambda tensor: function(tensor, -1)))
         if x.shape[1] > 32:
-            yield Contender("entmax k=32", lambda: entmax.sparsemax(tensor, -1, k=32))
-    elif alpha == 1.5:
-        yield Contender("entmax", lambda: entmax.entmax15(tensor, -1))
-        if x.shape[1] > 32:
-            yield Contender("entmax k=32", lambda: entmax.entmax15(tensor, -1, k=32))
+            yield Contender("entmax k=32", ready(lambda tensor: function(tensor, -1, k=32)))
     elif name == "entmax":
-        yield Contender("entmax bisect", lambda: entmax.entmax_bisect(tensor, alpha, -1))
+        yield Contender("entmax bisect", ready(lambda tensor: entmax.entmax_bisect(tensor, alpha, -1)))
 
 
 def _lam_of_tv(case: Case) -> float | None:
@@ -228,6 +254,8 @@ def _slope_weights(case: Case) -> Array:
     return case.operator.l1 + case.operator.lam * np.arange(case.shape[1] - 1.0, -1.0, -1.0)
 
 
+_ON_TENSORS = ("numpy", "torch", "entmax", "torchsparseattn")
+
 #: Import name, name on the package index, and how it is asked.
 LIBRARIES: dict[str, tuple[str, Callable[[Case, Array], Iterator[Contender]]]] = {
     "numpy": ("numpy", _numpy),
@@ -259,11 +287,11 @@ def installed() -> dict[str, str | None]:
 
 def contenders(case: Case, x: Array) -> list[Contender]:
     """regmax first, then every installed library that can answer, and the yardsticks."""
-    operator = case.operator
-    found = [Contender("regmax", lambda: operator(x))]
+    others = (ask for name, (_, ask) in LIBRARIES.items() if case.group != "torch" or name in _ON_TENSORS)
+    found: list[Contender] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what other packages deprecate is theirs
-        for _, ask in LIBRARIES.values():
+        for ask in (_regmax, *others):
             try:
                 found += list(ask(case, x))
             except ImportError:

@@ -5,6 +5,8 @@ import warnings
 
 import torch
 
+from regmax.solvers.convergence import ConvergenceWarning
+
 from . import budgetmax
 from ._derivatives import ratio, symmetric, weighted_product
 from ._rows import rowwise, wide
@@ -47,7 +49,7 @@ def _by_both(x, p):
     y, left = (torch.cat(parts) for parts in zip(*found, strict=True))
     worst = float(left.amax()) if len(left) else 0
     if not worst <= _TOLERANCE[y.dtype]:
-        warnings.warn(f"kregularmax: not converged, a sum is off by {worst:.3g}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"kregularmax: not converged, a sum is off by {worst:.3g}", ConvergenceWarning, stacklevel=4)
     return y.reshape(len(y), y.shape[1] * y.shape[2])
 
 

@@ -9,6 +9,8 @@ import warnings
 import torch
 from torch.nn.functional import pad
 
+from regmax.solvers.convergence import ConvergenceWarning
+
 from ._derivatives import per_row, ratio, symmetric
 from ._interior import Problem, follow, system
 from ._links import capacities, drops, gathered, slopes
@@ -76,7 +78,7 @@ def weights(x, top, p):
         y = torch.where(straight, y, found)
         worst = float(torch.where(straight, 0, left).amax()) if len(left) else 0
         if not worst <= _CONVERGED[y.dtype]:
-            warnings.warn(f"plaplacemax: not converged, a gap of {worst:.3g} is left", RuntimeWarning, stacklevel=3)
+            warnings.warn(f"plaplacemax: not converged, a gap of {worst:.3g} is left", ConvergenceWarning, stacklevel=3)
     return y.to(x.dtype)
 
 

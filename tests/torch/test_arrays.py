@@ -117,6 +117,23 @@ def test_parameters_have_derivatives(name, parameter, shared):
     torch.testing.assert_close(torch.autograd.grad((f(x, leaf) ** 2).sum(), leaf)[0], expected)
 
 
+@pytest.mark.parametrize("name", ["fusedmax", "graphfusedmax", "plaplacemax", "oscarmax"])
+def test_additive_masks_hide_neighbours_from_second_derivatives_too(name):
+    """An edge to a masked entry is none, whichever number hides it."""
+    x = scores(3)
+    hidden = [torch.where(torch.arange(N) == 2, low, x) for low in (-torch.inf, torch.finfo(x.dtype).min)]
+    found = []
+    for scored in hidden:
+        lam = torch.tensor(0.2, dtype=x.dtype, requires_grad=True)
+        leaf = scored.clone().requires_grad_()
+        settings = {key: value for key, value in SETTINGS[name].items() if key != "lam"}
+        y = getattr(rt, name)(leaf, lam=lam, **settings)
+        first = torch.autograd.grad((y**3).sum(), (lam, leaf), create_graph=True)
+        found.append((*first, torch.autograd.grad(first[0] + (first[1] ** 2).sum(), lam)[0]))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_parameters_broadcast_like_those_of_numpy():
     x = scores(2, 3, 4)
     alpha = torch.tensor([1.2, 1.5, 2.0], dtype=torch.float64)[:, None]
