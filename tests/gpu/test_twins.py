@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 import regmax
+from regmax.solvers.gpu import TWINS
 from regmax.verify import families
 
 from ..instances import cases, feasible_rows, label, numbers, operators, scale
-
-torch = pytest.importorskip("torch")
-from regmax.solvers.gpu import TWINS  # noqa: E402
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
