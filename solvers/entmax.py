@@ -205,9 +205,11 @@ def relative_powers(y, exponent, out):
     """Write ``(y / reference)^exponent`` on the support, at most 1, and return the reference, an entry of y."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
     top = extent(y)[0]
-    for i in range(y.size):
-        out[i] = y[i] if y[i] > zero else top
-    reference = top if exponent > zero else extent(out)[1]
+    reference = top
+    if not exponent > zero:
+        for i in range(y.size):
+            out[i] = y[i] if y[i] > zero else top
+        reference = extent(out)[1]
     reference = max(reference, limits(y)[0])
     inverse = one / reference
     if exponent == zero:

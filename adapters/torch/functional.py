@@ -45,7 +45,9 @@ def _settled(operator: Operator, declared: Declared, value: Any, x: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, _Numbers) and not isinstance(value, bool):
-        return value if type(value) in _Numbers else value.__index__()
+        if type(value) in _Numbers:
+            return value
+        return int(value) if isinstance(value, int) else float(value)
     if not isinstance(value, (np.ndarray, list, tuple)):
         raise _refused(operator, declared, value)
     try:
