@@ -10,7 +10,7 @@ Sources: Peters, Niculae & Martins 2019; Blondel, Martins & Niculae 2020 for the
 import numpy as np
 
 from ._elementary import power, power_near_one, whole_power
-from ._jit import kernel
+from ._jit import inlined, kernel
 from .rows import enter, extent, limits, normalise, room
 from .simplex import sparsemax_row
 from .softmax import softmax_row, weighted_jacobian_row
@@ -200,7 +200,7 @@ def entmax(x, gamma, alpha, out, start, stop):
             entmax_row(row, top, gamma[r], alpha[r], y, spare)
 
 
-@kernel
+@inlined
 def relative_powers(y, exponent, out):
     """Write ``(y / reference)^exponent`` on the support, at most 1, and return the reference, an entry of y."""
     zero, one = y.dtype.type(0), y.dtype.type(1)

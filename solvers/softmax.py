@@ -68,7 +68,7 @@ def _weighted(g, v, origin, mean, inverse, out):
         out[i] = g[i] * d * inverse if g[i] > zero and d != zero else zero
 
 
-@kernel
+@inlined
 def _at_heaviest(g, v):
     """v at the largest weight: where several are, their mean."""
     one, zero, top = g.dtype.type(1), g.dtype.type(0), extent(g)[0]
