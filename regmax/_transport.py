@@ -80,6 +80,7 @@ class RowPolytope(Simplex):
         return a.reshape(a.shape[0] * self._height, a.shape[1] // self._height)
 
     def _matrices(self, a: Array) -> Array:
+        """Rows as the matrices they fold to."""
         return a.reshape(len(a), self._height, a.shape[1] // self._height)
 
     def mass(self, rows: int) -> Array:

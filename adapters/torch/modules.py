@@ -137,11 +137,14 @@ class Weights(nn.Module):
         return solve(self.operator, x, self.dim, mask, values)
 
     def extra_repr(self) -> str:
-        """The parameters, those that are learned by their shape."""
+        """The parameters, arrays by their shape."""
         parts = []
         for declared in self.operator.parameters:
             value = getattr(self, declared.name)
-            parts.append(f"{declared.name}={tuple(value.shape) if isinstance(value, Tensor) else value!r}")
+            if isinstance(value, Tensor):
+                single = value.dim() == 0 and value.device.type != "meta"
+                value = f"{value.item():.4g}" if single else tuple(value.shape)
+            parts.append(f"{declared.name}={value}")
         return ", ".join([*parts, f"learn={self.learn!r}"] if self.learn else parts)
 
 
