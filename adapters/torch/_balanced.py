@@ -53,10 +53,10 @@ def _conjugate_gradients(product: Any, b: Tensor, tolerance: float) -> Tensor:
     return x
 
 
-def _hessian(F: Tensor, columns: _Columns) -> Any:
-    """The product with ``D_c - F^T D_r^-1 F``, F the free entries of the local rows."""
+def _hessian(F: Tensor, columns: _Columns, damping: float = 0.0) -> Any:
+    """The product with ``D_c - F^T D_r^-1 F + damping I``, F the free entries of the local rows."""
     degree, share = columns.sum(F), 1.0 / F.sum(2, keepdim=True).clamp_min(1.0)
-    return lambda d: degree * d - columns.sum(F * ((F * d).sum(2, keepdim=True) * share))
+    return lambda d: (degree + damping) * d - columns.sum(F * ((F * d).sum(2, keepdim=True) * share))
 
 
 def _at(x: Tensor, v: Tensor, cap: float) -> Tensor:
@@ -86,9 +86,8 @@ def _matrix(x: Tensor, k: int, gamma: float, rows: int, group: Any) -> Tensor:
         if g > gamma and missed <= _ROUGH:
             v, g, best = v * (g / max(g / _FACTOR, gamma)), max(g / _FACTOR, gamma), torch.inf
             continue
-        product = _hessian(((z > 0) & (z < cap)).to(x.dtype), columns)
         damping = min(max(missed, 5e3 * eps), 1e-2)
-        d = _conjugate_gradients(lambda d: product(d) + damping * d, excess, 1e-2)  # noqa: B023
+        d = _conjugate_gradients(_hessian(((z > 0) & (z < cap)).to(x.dtype), columns, damping), excess, 1e-2)
         v = v + _length(x / g, v, d, excess, cap, target, columns) * d
     if not missed <= 1e-9 if x.dtype == torch.float64 else not missed <= 1e-4:
         warnings.warn(
