@@ -9,8 +9,9 @@ import numpy as np
 
 from ._elementary import power
 from ._jit import kernel
+from .plaplacian_active import settle
 from .plaplacian_edges import TINY, ends, prepare, resolve, scratch, total
-from .plaplacian_path import CAP, free, out_of_reach, rigid_strength, simplex, unite
+from .plaplacian_path import CAP, SETTLED, free, out_of_reach, rigid_strength, simplex, unite
 from .rows import enter, in_float64, normalise, room, scale
 from .tridiagonal import PINNED
 from .tv import fusedmax, fusedmax_jacobian, tv, tv_jacobian
@@ -90,7 +91,10 @@ def _bounded_row(net, p, resolution, nodes, edges, shares):
     for i in range(z.size):
         z[i] *= kappa
     _scale_strengths(c, kappa, most)
-    left, steps = simplex(net, p, kappa, nodes, edges, shares)
+    left, steps = settle(net, kappa, nodes, edges, shares) if p == 2 else (np.inf, 0)
+    if not left <= SETTLED:
+        left, more = simplex(net, p, kappa, nodes, edges, shares)
+        steps += more
     unite(net, y, c, most)
     normalise(y)
     return left, steps, spread

@@ -14,6 +14,7 @@ from ._threads import kept_rows
 __all__ = [
     "TINY",
     "add",
+    "balance",
     "clip",
     "conjugate_relations",
     "differences",
@@ -27,6 +28,7 @@ __all__ = [
     "scratch",
     "sharp_relations",
     "slack",
+    "to_total",
     "total",
 ]
 
@@ -66,6 +68,14 @@ def pull(net, u, r):
         tail, head = ends(net, e)
         r[tail] += u[e]
         r[head] -= u[e]
+
+
+@inlined
+def balance(net, z, y, u, kappa, tau, r):
+    """``r = z - tau - kappa y`` plus what flows in."""
+    for i in range(y.size):
+        r[i] = z[i] - tau - kappa * y[i]
+    pull(net, u, r)
 
 
 @inlined
@@ -193,6 +203,15 @@ def total(v):
 def add(target, factor, v):
     for i in range(target.size):
         target[i] += factor * v[i]
+
+
+@inlined
+def to_total(wanted, unit, unit_flow, dy, du):
+    """Shift a solution along that for the unit vector until dy sums to ``wanted``; the step of tau this is."""
+    step = (total(dy) - wanted) / total(unit)
+    add(dy, -step, unit)
+    add(du, -step, unit_flow)
+    return step
 
 
 @kernel

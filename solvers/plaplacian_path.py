@@ -11,9 +11,10 @@ most 1; ``kappa`` is then the weight of the quadratic part.
 
 import numpy as np
 
-from ._jit import inlined, kernel
+from ._jit import kernel
 from .plaplacian_edges import (
     add,
+    balance,
     clip,
     conjugate_relations,
     differences,
@@ -21,11 +22,11 @@ from .plaplacian_edges import (
     fastest,
     largest,
     prepare,
-    pull,
     relations,
     resolve,
     sharp_relations,
     slack,
+    to_total,
     total,
 )
 from .tridiagonal import PINNED
@@ -62,24 +63,7 @@ STILL = 1e-16
 CLOSE = 0.995  # of the way to the boundary
 ASTRAY = 1e-7  # a last step above this led away
 _LARGEST = 600.0  # logarithm of a strength
-_STIFFEST = 1e13  # K of an edge of a graph: with more, the rounding of dy would show in the flows
-
-
-@inlined
-def _balance(net, z, y, u, kappa, tau, r):
-    """``r = z - tau - kappa y`` plus what flows in."""
-    for i in range(y.size):
-        r[i] = z[i] - tau - kappa * y[i]
-    pull(net, u, r)
-
-
-@inlined
-def _to_total(wanted, unit, unit_flow, dy, du):
-    """Shift a solution along that for the unit vector until dy sums to ``wanted``; the step of tau this is."""
-    step = (total(dy) - wanted) / total(unit)
-    add(dy, -step, unit)
-    add(du, -step, unit_flow)
-    return step
+STIFFEST = 1e13  # K of an edge of a graph: with more, the rounding of dy would show in the flows
 
 
 @kernel
@@ -110,7 +94,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
         y[i] = 1.0 / n
         s[i] = kappa * y[i] - z[i] + tau
     for step in range(CAP):
-        _balance(net, z, y, u, kappa, tau, r)
+        balance(net, z, y, u, kappa, tau, r)
         differences(net, y, jump)
         complementary, missing = 0.0, 1.0 - total(y)
         for i in range(n):
@@ -126,10 +110,10 @@ def _follow(net, p, kappa, nodes, edges, shares):
             held[i] = s[i] / y[i]
             D[i] = kappa + held[i]
             ds[i] = 1.0
-        prepare(net, nodes, edges, shares, _STIFFEST)
+        prepare(net, nodes, edges, shares, STIFFEST)
         resolve(net, nodes, edges, shares, ds, none, unit, unit_flow)
         resolve(net, nodes, edges, shares, r, g, dy, du)
-        moved = _to_total(missing, unit, unit_flow, dy, du)
+        moved = to_total(missing, unit, unit_flow, dy, du)
         for i in range(n):
             ds[i] = -s[i] - held[i] * dy[i]
         reach = 1.0 / max(1.0, fastest(dy, y), fastest(ds, s))
@@ -142,7 +126,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
             ds[i] = (centre - min(max(dy[i] * ds[i], -most), most)) / y[i]
             r[i] = ds[i]
         resolve(net, nodes, edges, shares, r, none, more, more_flow)
-        moved += _to_total(0.0, unit, unit_flow, more, more_flow)
+        moved += to_total(0.0, unit, unit_flow, more, more_flow)
         for i in range(n):
             dy[i] += more[i]
             ds[i] -= s[i] + held[i] * dy[i]
@@ -166,7 +150,7 @@ def _polish(net, p, kappa, tau, nodes, edges, shares):
     unit_flow, none = edges[7], edges[9]
     n, steps, moved = y.size, 0, 1.0
     while steps < POLISH and moved > STILL:
-        _balance(net, z, y, u, kappa, tau, r)
+        balance(net, z, y, u, kappa, tau, r)
         differences(net, y, jump)
         sharp_relations(jump, u, c, p, a, b, g)
         for i in range(n):
@@ -177,16 +161,16 @@ def _polish(net, p, kappa, tau, nodes, edges, shares):
             tail, head = ends(net, e)
             if D[tail] == PINNED and D[head] == PINNED:
                 a[e], b[e], g[e] = 0.0, 1.0, u[e]
-        prepare(net, nodes, edges, shares, _STIFFEST)
+        prepare(net, nodes, edges, shares, STIFFEST)
         resolve(net, nodes, edges, shares, ones, none, unit, unit_flow)
         resolve(net, nodes, edges, shares, r, g, dy, du)
-        tau += _to_total(1.0 - total(y), unit, unit_flow, dy, du)
+        tau += to_total(1.0 - total(y), unit, unit_flow, dy, du)
         add(y, 1.0, dy)
         add(u, 1.0, du)
         if p < 2:
             clip(u, c)
         steps, moved = steps + 1, largest(dy)
-    _balance(net, z, y, u, kappa, tau, r)
+    balance(net, z, y, u, kappa, tau, r)
     differences(net, y, jump)
     off = 0.0
     for i in range(n):
@@ -245,8 +229,8 @@ def simplex(net, p, kappa, nodes, edges, shares):
 def _newton(net, nodes, edges, shares, p):
     """One step of Newton's method without bounds, the relations given; the move."""
     z, y, r, dy, c, u, g, du = nodes[0], nodes[1], nodes[4], nodes[5], edges[0], edges[1], edges[4], edges[6]
-    _balance(net, z, y, u, 1.0, 0.0, r)
-    prepare(net, nodes, edges, shares, _STIFFEST)
+    balance(net, z, y, u, 1.0, 0.0, r)
+    prepare(net, nodes, edges, shares, STIFFEST)
     resolve(net, nodes, edges, shares, r, g, dy, du)
     add(y, 1.0, dy)
     add(u, 1.0, du)
