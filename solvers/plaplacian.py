@@ -62,31 +62,30 @@ def _report(net, u, unit, flow):
 
 
 @kernel
-def _lowest(net, z, c, around):
-    """An entry below has weight 0 in the answer; z has maximum 0 and -inf where masked."""
+def _raise(net, z, c, around):
+    """Raise entries to where they still have weight 0 in the answer; z has maximum 0 and -inf where masked."""
     around[:] = 0.0
     for e in range(c.size):
         tail, head = ends(net, e)
         around[tail] += c[e]
         around[head] += c[e]
-    mass, count, reach, at_peak = 0.0, 0, 0.0, np.inf
+    mass, count, at_peak = 0.0, 0, np.inf
     for i in range(z.size):
         if z[i] > -np.inf:
             mass += z[i]
             count += 1
         at_peak = min(at_peak, around[i]) if z[i] == 0 else at_peak
-        reach = max(reach, around[i])
-    return max((mass - 1.0) / count, -1.0 - at_peak) - reach - 1.0
+    lowest = max((mass - 1.0) / count, -1.0 - at_peak) - 1.0  # below tau
+    for i in range(z.size):
+        z[i] = max(z[i], lowest - around[i])
 
 
 @kernel
 def _bounded_row(net, p, resolution, nodes, edges, shares):
     """The weights y for scores z with maximum 0, -inf where masked; (what is left of the gap, steps, unit of flows)."""
     z, y, r, c = nodes[0], nodes[1], nodes[4], edges[0]
-    lowest, spread = _lowest(net, z, c, r), 1.0
-    for i in range(z.size):
-        z[i] = max(z[i], lowest)
-        spread = max(spread, -z[i])
+    _raise(net, z, c, r)
+    spread = max(1.0, -z.min())
     kappa, most = 1.0 / spread, rigid_strength(z.size, p, resolution)
     for i in range(z.size):
         z[i] *= kappa

@@ -10,14 +10,15 @@ import numpy as np
 
 from ._jit import kernel
 from .plaplacian_edges import TINY, add, balance, ends, prepare, resolve, to_total, total
-from .plaplacian_path import SETTLED, STIFFEST, STRAY
+from .plaplacian_path import SETTLED, STIFFEST
 from .simplex import sparsemax_row
 from .tridiagonal import PINNED
 
-__all__ = ["CAP", "DEARTH", "FAR", "settle"]
+__all__ = ["CAP", "DEARTH", "FAR", "PULLED", "settle"]
 
 #: Supports that are tried.
 CAP = 20
+PULLED = 1e-15  # a pull below this is rounding
 DEARTH = 2.0  # at 1 the support would overshoot: the parabola that it ends in grows as it moves
 FAR = 12  # steps after which it moves by one entry at a time, as what is proved to end does
 
@@ -74,7 +75,7 @@ def _drop(y, r, D, dearth, pull):
     for i in range(y.size):
         free = D[i] < PINNED
         kept = free & (y[i] >= 0.0)
-        above = r[i] - STRAY
+        above = r[i] - PULLED
         pull[i] = -np.inf if free else above * (1.0 if above > 0.0 else dearth)
         pulled += pull[i] > 0.0
         fallen += free & (not kept)
@@ -104,15 +105,16 @@ def _release(net, kappa, D, pull, gain):
 
 @kernel
 def _off(net, y, r, D, u, c):
-    """How far the free entries are from balance, and flows from jumps: ``(u - c d)^2 / 2 c`` summed over the edges."""
-    off = 0.0
+    """How far the free entries are from balance, and flows from jumps: ``(u - c d)^2 / 2 c`` summed, and the largest."""
+    off, torn, energy = 0.0, 0.0, 0.0
     for i in range(y.size):
         off = max(off, abs(r[i]) if D[i] < PINNED else 0.0)
     for e in range(c.size):
         tail, head = ends(net, e)
         missing = u[e] - c[e] * (y[head] - y[tail])
-        off += 0.5 * missing * missing / c[e] if c[e] > TINY else 0.0
-    return off
+        torn = max(torn, abs(missing) / (1.0 + c[e]))
+        energy += 0.5 * missing * missing / c[e] if c[e] > TINY else 0.0
+    return off + torn + energy
 
 
 @kernel

@@ -97,7 +97,7 @@ def resolve(net, nodes, edges, shares, r, g, dy, du):
     """Solve for one right-hand side; ``r`` is overwritten."""
     pivot, inverse, down, link = nodes[10], nodes[11], edges[10], edges[11]
     if net is None:
-        tridiagonal.substitute(pivot, inverse, down, link, r, g, dy, du)
+        tridiagonal.substitute(edges[3], pivot, inverse, down, link, r, g, dy, du)
     else:
         for e in range(du.size):
             du[e] = -g[e] * link[e]

@@ -34,8 +34,8 @@ def _weights_row(z, net, p, resolution):
     """(weights, flows, what is left, steps) for scores with maximum 0, -inf where masked."""
     live = z > -np.inf
     around = np.bincount(net.head, net.c, net.n) + np.bincount(net.tail, net.c, net.n)
-    lowest = max((z[live].sum() - 1) / live.sum(), -1 - around[z == 0].min()) - around.max() - 1
-    y, *others = solve_simplex(np.maximum(z, lowest), net, np.float64(p), resolution)
+    lowest = max((z[live].sum() - 1) / live.sum(), -1 - around[z == 0].min()) - 1  # below tau
+    y, *others = solve_simplex(np.maximum(z, lowest - around), net, np.float64(p), resolution)
     return np.where(live, y, 0.0), *others
 
 

@@ -54,7 +54,7 @@ def factor(D, a, b, pivot, inverse, down, link):
 
 
 @kernel
-def substitute(pivot, inverse, down, link, r, g, dy, du):
+def substitute(b, pivot, inverse, down, link, r, g, dy, du):
     """Solve for one right-hand side; ``r`` is overwritten."""
     n = r.size
     middle = (n - 1) // 2
@@ -71,10 +71,11 @@ def substitute(pivot, inverse, down, link, r, g, dy, du):
         r[middle] = left + down[middle] * right - du[middle]
     else:
         r[middle] = left + (right - r[middle])
+    # b link is 1 - down, of which little may be left where an edge is strong
     for i in range(middle):
-        dy[i] = (r[i] - down[i] * r[i] - du[i]) * inverse[i]
+        dy[i] = (b[i] * r[i] - g[i]) * (link[i] * inverse[i])
     for i in range(middle, n - 1):
-        dy[i + 1] = (r[i + 1] - down[i] * r[i + 1] + du[i]) * inverse[i + 1]
+        dy[i + 1] = (b[i] * r[i + 1] + g[i]) * (link[i] * inverse[i + 1])
     dy[middle] = r[middle] * inverse[middle]
     left = right = dy[middle]
     if n % 2 == 0:

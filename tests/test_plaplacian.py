@@ -258,11 +258,11 @@ def test_the_chain_is_eliminated_exactly(n):
         expected = np.linalg.solve(whole, np.concatenate([r, g]))
         pivot, inverse, dy, down, link, du = (np.empty(k) for k in (n, n, n, n - 1, n - 1, n - 1))
         tridiagonal.factor(D, a, b, pivot, inverse, down, link)
-        tridiagonal.substitute(pivot, inverse, down, link, r.copy(), g, dy, du)
+        tridiagonal.substitute(b, pivot, inverse, down, link, r.copy(), g, dy, du)
         np.testing.assert_allclose(np.concatenate([dy, du]), expected, atol=1e-11)
         D[0] = tridiagonal.PINNED
         tridiagonal.factor(D, a, b, pivot, inverse, down, link)
-        tridiagonal.substitute(pivot, inverse, down, link, r.copy(), g, dy, du)
+        tridiagonal.substitute(b, pivot, inverse, down, link, r.copy(), g, dy, du)
         assert abs(dy[0]) <= 1e-15
         assert np.isfinite(du).all()
 
