@@ -10,7 +10,7 @@ import numpy as np
 from ._elementary import power
 from ._jit import kernel
 from .plaplacian_active import settle
-from .plaplacian_edges import TINY, ends, prepare, resolve, scratch, total
+from .plaplacian_edges import TINY, differences, ends, prepare, resolve, scratch, slack, total
 from .plaplacian_path import CAP, SETTLED, free, out_of_reach, rigid_strength, simplex, unite
 from .rows import enter, in_float64, normalise, room, scale
 from .tridiagonal import PINNED
@@ -83,19 +83,22 @@ def _raise(net, z, c, around):
 @kernel
 def _bounded_row(net, p, resolution, nodes, edges, shares):
     """The weights y for scores z with maximum 0, -inf where masked; (what is left of the gap, steps, unit of flows)."""
-    z, y, r, c = nodes[0], nodes[1], nodes[4], edges[0]
+    z, y, r, c, u, jump = nodes[0], nodes[1], nodes[4], edges[0], edges[1], edges[5]
     _raise(net, z, c, r)
     spread = max(1.0, -z.min())
     kappa, most = 1.0 / spread, rigid_strength(z.size, p, resolution)
     for i in range(z.size):
         z[i] *= kappa
-    _scale_strengths(c, kappa, most)
+    cut = _scale_strengths(c, kappa, most)
     left, steps = settle(net, kappa, nodes, edges, shares) if p == 2 else (np.inf, 0)
     if not left <= SETTLED:
         left, more = simplex(net, p, kappa, nodes, edges, shares)
         steps += more
     unite(net, y, c, most)
     normalise(y)
+    if cut and out_of_reach(p, resolution):
+        differences(net, y, jump)
+        left += slack(jump, u, c, p)
     return left, steps, spread
 
 

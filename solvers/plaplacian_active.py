@@ -105,7 +105,7 @@ def _release(net, kappa, D, pull, gain):
 
 @kernel
 def _off(net, y, r, D, u, c):
-    """How far the free entries are from balance, and flows from jumps: ``(u - c d)^2 / 2 c`` summed, and the largest."""
+    """How far the free entries are from balance, and flows from jumps, the worst and ``(u - c d)^2 / 2 c`` summed."""
     off, torn, energy = 0.0, 0.0, 0.0
     for i in range(y.size):
         off = max(off, abs(r[i]) if D[i] < PINNED else 0.0)

@@ -133,7 +133,7 @@ def relations(jump, u, c, p, eps, a, b, g):
 def conjugate_relations(jump, u, c, p, eps, a, b, g):
     """The same for p > 2 with flow and jump exchanged, ``d c^(q - 1) (u^2 + eps^2)^((2 - q) / 2) = u``, 1/p + 1/q = 1.
 
-    Where nothing bounds y, a jump that must become small takes the other relation p - 1 steps per factor of e.
+    A jump that must become small takes the other relation p - 1 steps per factor of e.
     """
     q = p / (p - 1.0)
     for e in range(c.size):

@@ -2,7 +2,7 @@ r"""The primal-dual path of the p-Laplacian: the prox of ``sum c_e |y_h - y_t|^p
 
 y >= 0 is kept by an interior point method (Mehrotra 1992), and the relation between the flow u and the jump d of an
 edge is linearised in both: for p >= 2 ``u = c |d|^(p - 2) d``, for p < 2 (Chan, Golub & Mulet 1999)
-``u (d^2 + eps^2)^((2 - p) / 2) = c d`` with eps going down. Each step is one elimination. On the simplex the last steps
+``u (d^2 + eps^2)^((2 - p) / 2) = c d`` with eps going down, for p > 2 and strong edges its conjugate. Each step is one elimination. On the simplex the last steps
 are Newton's on the support.
 
 The net of edges and the rows of scratch are those of ``plaplacian_edges``. Scores are scaled so that their range is at
@@ -60,8 +60,10 @@ ROUNDS = 6  # half as many for p < 2, where the path says more
 BOUND = 3.0  # on the second-order correction, in units of the mean of y s: without it steps may swing for ever
 POLISH = 8  # Newton steps on one support, fewer where one moves nothing
 STILL = 1e-16
-CLOSE = 0.995  # of the way to the boundary
+CLOSE = 0.995  # of the way to the boundary; late steps, which lead to the solution, go further,
+CLOSEST = 0.9999  # though not so far that y s outruns eps
 ASTRAY = 1e-7  # a last step above this led away
+STIFF = 1.0  # strengths above which jumps become small
 _LARGEST = 600.0  # logarithm of a strength
 STIFFEST = 1e13  # K of an edge of a graph: with more, the rounding of dy would show in the flows
 
@@ -87,7 +89,8 @@ def _follow(net, p, kappa, nodes, edges, shares):
     c, u, a, b, g, jump, du = edges[0], edges[1], edges[2], edges[3], edges[4], edges[5], edges[6]
     unit, more, held, unit_flow, more_flow, none = nodes[7], nodes[8], nodes[9], edges[7], edges[8], edges[9]
     n = y.size
-    eps, last, left, late = 1.0, _last_eps(c, n, p), 1e300, 0
+    stiff = p > 2 and largest(c) > STIFF
+    eps, last, left, late = 1.0, STOP if stiff else _last_eps(c, n, p), 1e300, 0
     tau = min(1.0, max(-total(z) / n, 1.0 / n))
     u[:], none[:] = 0.0, 0.0
     for i in range(n):
@@ -105,7 +108,10 @@ def _follow(net, p, kappa, nodes, edges, shares):
         late += left <= 2.0 * STOP
         if late > 0 and (p >= 2 or complementary <= _FINE or late > _MORE):
             return left, tau, step
-        relations(jump, u, c, p, eps, a, b, g)
+        if stiff:
+            conjugate_relations(jump, u, c, p, eps, a, b, g)
+        else:
+            relations(jump, u, c, p, eps, a, b, g)
         for i in range(n):
             held[i] = s[i] / y[i]
             D[i] = kappa + held[i]
@@ -131,7 +137,8 @@ def _follow(net, p, kappa, nodes, edges, shares):
             dy[i] += more[i]
             ds[i] -= s[i] + held[i] * dy[i]
         add(du, 1.0, more_flow)
-        reach = 1.0 / max(1.0, fastest(dy, y) / CLOSE, fastest(ds, s) / CLOSE)
+        close = min(max(CLOSE, 1.0 - complementary), CLOSEST)
+        reach = 1.0 / max(1.0, fastest(dy, y) / close, fastest(ds, s) / close)
         add(y, reach, dy)
         add(s, reach, ds)
         add(u, reach, du)
