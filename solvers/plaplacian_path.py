@@ -2,8 +2,8 @@ r"""The primal-dual path of the p-Laplacian: the prox of ``sum c_e |y_h - y_t|^p
 
 y >= 0 is kept by an interior point method (Mehrotra 1992), and the relation between the flow u and the jump d of an
 edge is linearised in both: for p >= 2 ``u = c |d|^(p - 2) d``, for p < 2 (Chan, Golub & Mulet 1999)
-``u (d^2 + eps^2)^((2 - p) / 2) = c d`` with eps going down, for p > 2 and strong edges its conjugate. Each step is one elimination. On the simplex the last steps
-are Newton's on the support.
+``u (d^2 + eps^2)^((2 - p) / 2) = c d`` with eps going down, for p > 2 and strong edges the conjugate of that. Each step
+is one elimination. On the simplex the last steps are Newton's on the support.
 
 The net of edges and the rows of scratch are those of ``plaplacian_edges``. Scores are scaled so that their range is at
 most 1; ``kappa`` is then the weight of the quadratic part.

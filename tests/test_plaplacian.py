@@ -8,7 +8,7 @@ import pytest
 
 import regmax
 from regmax import prox
-from regmax.solvers import elimination, plaplacian, plaplacian_graph, plaplacian_network, plaplacian_path, tridiagonal
+from regmax.solvers import plaplacian, plaplacian_graph, plaplacian_network, plaplacian_path
 from regmax.verify import families
 
 from . import reference
@@ -241,50 +241,6 @@ def test_derivatives_equal_differences(graph, p):
     given = {"p": p, "lam": 0.3, "weights": rng.uniform(0.5, 2, count)}
     for kind in (prox.PLaplacian, regmax.Plaplacemax)[: 1 if axis else 2]:
         assert_derivatives(partial(kind, edges=edges), given, x, v, along, rng.normal(size=count), axis)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 33])
-def test_the_chain_is_eliminated_exactly(n):
-    rng = np.random.default_rng(n)
-    for kind in ("plain", "rigid", "slack", "pinned"):
-        D, r = rng.uniform(0.1, 2, n), rng.normal(size=n)
-        a, b, g = rng.uniform(0.1, 2, n - 1), rng.uniform(0.1, 2, n - 1), rng.normal(size=n - 1)
-        if kind != "plain" and n > 1:
-            {"rigid": b, "slack": a, "pinned": a}[kind][::2] = 0.0
-        if kind == "pinned":
-            D[::2] = 1e9
-        B = np.diff(np.eye(n), axis=0)
-        whole = np.block([[np.diag(D), B.T], [a[:, None] * B, -np.diag(b)]])
-        expected = np.linalg.solve(whole, np.concatenate([r, g]))
-        pivot, inverse, dy, down, link, du = (np.empty(k) for k in (n, n, n, n - 1, n - 1, n - 1))
-        tridiagonal.factor(D, a, b, pivot, inverse, down, link)
-        tridiagonal.substitute(b, pivot, inverse, down, link, r.copy(), g, dy, du)
-        np.testing.assert_allclose(np.concatenate([dy, du]), expected, atol=1e-11)
-        D[0] = tridiagonal.PINNED
-        tridiagonal.factor(D, a, b, pivot, inverse, down, link)
-        tridiagonal.substitute(b, pivot, inverse, down, link, r.copy(), g, dy, du)
-        assert abs(dy[0]) <= 1e-15
-        assert np.isfinite(du).all()
-
-
-@pytest.mark.parametrize("graph", GRAPHS)
-def test_a_graph_is_eliminated_however_stiff(graph):
-    rng = np.random.default_rng(0)
-    edges = GRAPHS[graph][1].astype(np.int64)
-    net = elimination.plan(edges, 24, 10_000)
-    assert sorted(net[3]) == list(range(24))
-    inverse, rest, shares, dy = np.empty(24), np.empty(24), np.empty(net[5].size), np.empty(24)
-    B = np.zeros((len(edges), 24))
-    B[np.arange(len(edges)), edges[:, 0]], B[np.arange(len(edges)), edges[:, 1]] = -1, 1
-    D, K, r = rng.uniform(0.1, 2, 24), rng.uniform(0, 2, len(edges)), rng.normal(size=24)
-    elimination.factor(net, D, K, inverse, shares, rest)
-    elimination.substitute(net, inverse, shares, r.copy(), dy)
-    np.testing.assert_allclose(dy, np.linalg.solve(np.diag(D) + B.T @ (K[:, None] * B), r), atol=1e-13)
-    elimination.factor(net, D, np.full(len(edges), 1e100), inverse, shares, rest)
-    elimination.substitute(net, inverse, shares, r.copy(), dy)
-    for part in reference.parts(24, edges):
-        np.testing.assert_allclose(dy[part], r[part].sum() / D[part].sum(), rtol=1e-13)
-    assert elimination.plan(edges, 24, -1)[3].size == 0
 
 
 def test_both_ways_to_solve_a_graph_agree(monkeypatch):

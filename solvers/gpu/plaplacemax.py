@@ -39,8 +39,7 @@ def _lowest(z, c, live, net):
     around = torch.zeros_like(z).index_add(1, tail, c).index_add(1, head, c)
     mass, count = row_sum(torch.where(live, z, 0)), row_sum(live.to(z.dtype))
     at_peak = torch.where(z == 0, around, math.inf).amin(-1, keepdim=True)
-    reach = around.amax(-1, keepdim=True)
-    return torch.maximum((mass - 1) / count, -1 - at_peak) - reach - 1
+    return torch.maximum((mass - 1) / count, -1 - at_peak) - 1 - around
 
 
 def _curved(z, c, p, net, resolution):
