@@ -60,8 +60,9 @@ ROUNDS = 6  # half as many for p < 2, where the path says more
 BOUND = 3.0  # on the second-order correction, in units of the mean of y s: without it steps may swing for ever
 POLISH = 8  # Newton steps on one support, fewer where one moves nothing
 STILL = 1e-16
-CLOSE = 0.995  # of the way to the boundary; late steps, which lead to the solution, go further,
-CLOSEST = 0.9999  # though not so far that y s outruns eps
+CLOSE = 0.995  # of the way to the boundary; late steps, which lead to the solution, go all but y s of it,
+_LEAST = 1e-8  # or this,
+_CURVED = 1e-4  # or for p < 2 this, lest y s outruns eps
 ASTRAY = 1e-7  # a last step above this led away
 STIFF = 1.0  # strengths above which jumps become small
 _LARGEST = 600.0  # logarithm of a strength
@@ -91,7 +92,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
     n = y.size
     stiff = p > 2 and largest(c) > STIFF
     eps, last, left, late = 1.0, STOP if stiff else _last_eps(c, n, p), 1e300, 0
-    tau = min(1.0, max(-total(z) / n, 1.0 / n))
+    tau, least = min(1.0, max(-total(z) / n, 1.0 / n)), _LEAST if p >= 2 else _CURVED
     u[:], none[:] = 0.0, 0.0
     for i in range(n):
         y[i] = 1.0 / n
@@ -137,7 +138,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
             dy[i] += more[i]
             ds[i] -= s[i] + held[i] * dy[i]
         add(du, 1.0, more_flow)
-        close = min(max(CLOSE, 1.0 - complementary), CLOSEST)
+        close = max(CLOSE, 1.0 - max(complementary, least))
         reach = 1.0 / max(1.0, fastest(dy, y) / close, fastest(ds, s) / close)
         add(y, reach, dy)
         add(s, reach, ds)
