@@ -1,6 +1,7 @@
 r"""p-Laplacian on chains and small graphs: the prox, its argmax over the simplex, Jacobians; p > 1, row by row.
 
-Rows that are total variation, p = 1, are solved as such. See ``plaplacian_path`` for the method.
+Rows that are total variation, p = 1, are solved as such. See ``plaplacian_path`` for the method, ``plaplacian_active``
+for that of p = 2 on the simplex.
 """
 
 from functools import partial

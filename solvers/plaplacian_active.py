@@ -2,8 +2,8 @@ r"""p = 2 on the simplex by its support: Newton's method on ``min(A y - z + tau,
 
 ``A = kappa I + B^T diag(c) B`` is an M-matrix: for one tau this is policy iteration (Howard 1960), whose y only grow,
 and the sum of y is convex and decreasing in tau, so that few supports are tried before one repeats itself. It begins
-with the support of the free solution's projection. Where strong edges make the support grow entry by entry, the path
-of ``plaplacian_path`` is shorter.
+with the support of the free solution's projection. Where strong edges would make the support grow entry by entry, a
+chain carries the surplus on; what is not settled after CAP supports is left to ``plaplacian_path``.
 """
 
 import numpy as np
