@@ -5,8 +5,10 @@ import torch
 
 import regmax
 import regmax.adapters.torch as rt
+from regmax.adapters.torch.capabilities import DTYPES, MODES
 
 from ..torch.cases import LEARNABLE, SETTINGS, scores
+from ..torch.modes import ANSWERS, expected, require_close
 
 pytestmark = pytest.mark.gpu
 every_operator = pytest.mark.parametrize("name", list(regmax.operators()))
@@ -44,13 +46,11 @@ def test_parameters_learn_there(name):
 
 
 @every_operator
-def test_modes_work_there(name):
-    x, f = scores(4).cuda(), function(name, "cuda")
-    torch.testing.assert_close(torch.vmap(f)(x[:, None])[:, 0], f(x), rtol=1e-12, atol=1e-12)
-    row = lambda r: f(r[None])[0]  # noqa: E731
-    torch.testing.assert_close(torch.func.jacfwd(row)(x[0]), torch.func.jacrev(row)(x[0]), rtol=1e-9, atol=1e-9)
-    torch._dynamo.reset()
-    torch.testing.assert_close(torch.compile(f, fullgraph=True)(x), f(x), rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("mode", list(MODES))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_modes_answer_as_on_the_cpu(name, mode, dtype):
+    x = scores(3, dtype=getattr(torch, dtype))
+    require_close(ANSWERS[mode](function(name, "cuda"), x.cuda()), expected(mode, function(name, "cpu"), x), x.dtype)
 
 
 def test_parameters_of_another_device_are_refused():

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from regmax.adapters.torch import capabilities
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "torch.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE, README = ((ROOT / name).read_text(encoding="utf-8") for name in ("docs/torch.md", "README.md"))
 
 
-def test_the_matrix_of_the_page_is_the_table():
+def test_the_matrices_of_the_pages_are_the_table():
     assert f"\n\n{capabilities.markdown()}\n\n" in PAGE
+    assert f"\n\n{capabilities.summary()}\n\n" in README
 
 
 def test_the_page_says_what_each_mode_is():

@@ -8,9 +8,11 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.utils.checkpoint import checkpoint
 
 import regmax
-from regmax.adapters.torch.capabilities import MODES, table
+from regmax.adapters.torch import _ops
+from regmax.adapters.torch.capabilities import DEVICES, DTYPES, MODES, table
 
 from .cases import function, in_numpy, scores
+from .modes import ANSWERS, compiled, expected, leaf, require_close
 
 TABLE = table()
 every_operator = pytest.mark.parametrize("name", list(TABLE))
@@ -19,15 +21,6 @@ every_operator = pytest.mark.parametrize("name", list(TABLE))
 def loss(f):
     """A number that sees all weights differently."""
     return lambda x: (f(x) * torch.arange(1.0, x.shape[-1] + 1, dtype=x.dtype) + f(x) ** 2).sum()
-
-
-def leaf(x):
-    return x.detach().clone().requires_grad_()
-
-
-def compiled(f, **options):
-    torch._dynamo.reset()
-    return torch.compile(f, fullgraph=True, **{"backend": "aot_eager", **options})
 
 
 def backward(f):
@@ -122,19 +115,8 @@ def under_watch(f):
 
 
 def in_half_precision(f):
-    for dtype in (torch.float16, torch.bfloat16):
-        x = leaf(scores(3).to(dtype))
-        exact = leaf(x.float())
-        with torch.autocast("cpu", dtype=dtype):
-            y = f(x)
-        assert y.dtype == dtype
-        units = 2 * torch.finfo(dtype).eps
-        torch.testing.assert_close(y.float(), f(exact), rtol=units, atol=units * 1e-3)
-        g = scores(3, seed=1).to(dtype)
-        (found,) = torch.autograd.grad(y, x, g)
-        (expected,) = torch.autograd.grad(f(exact), exact, g.float())
-        assert found.dtype == dtype
-        torch.testing.assert_close(found.float(), expected, rtol=units, atol=units)
+    x = scores(3)
+    require_close(ANSWERS["autocast"](f, x), 2 * ANSWERS["backward"](f, x), x.dtype)
 
 
 CHECKS = {
@@ -151,19 +133,43 @@ CHECKS = {
 
 
 def test_the_table_is_whole():
-    assert list(CHECKS) == list(MODES)
+    assert list(CHECKS) == list(MODES) == list(ANSWERS)
     assert list(TABLE) == list(regmax.operators())
+
+
+@pytest.fixture(params=list(DEVICES))
+def device(request, monkeypatch):
+    """Where the scores are; another device is played by a CPU that the kernels cannot reach."""
+    if request.param == "other":
+        monkeypatch.setattr(_ops, "on_host", lambda x: False)
+    return request.param
+
+
+def answers_as_proved(mode, f, x):
+    """What other dtypes and devices must do, once the kernels are proved in float64."""
+    found = ANSWERS[mode](f, x)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_ops, "on_host", lambda x: True)
+        require_close(found, expected(mode, f, x), x.dtype)
+
+
+def check(name, mode, dtype, device):
+    if (dtype, device) == ("float64", "cpu"):
+        CHECKS[mode](function(name))
+    else:
+        answers_as_proved(mode, function(name), scores(3, dtype=getattr(torch, dtype)))
 
 
 @every_operator
 @pytest.mark.parametrize("mode", list(MODES))
-def test_mode(name, mode):
-    promised = TABLE[name][mode]
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_mode(name, mode, dtype, device):
+    promised = TABLE[name][mode][device][dtype]
     if promised is True:
-        CHECKS[mode](function(name))
+        check(name, mode, dtype, device)
     else:
         with pytest.raises(Exception, match=name):
-            CHECKS[mode](function(name))
+            check(name, mode, dtype, device)
 
 
 @every_operator
@@ -175,7 +181,6 @@ def test_values_are_those_of_numpy(name):
 
 @every_operator
 def test_the_custom_operator_keeps_the_rules_of_torch(name):
-    from regmax.adapters.torch import _ops
     from regmax.adapters.torch._declared import operator_of
     from regmax.adapters.torch.functional import problem
 
