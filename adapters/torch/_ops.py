@@ -17,10 +17,11 @@ from regmax.solvers.gpu import TWINS, Twin, no_groups
 
 from . import _host, _modes
 from ._call import Call, call_of
+from ._checks import require_parameters
 from ._declared import operator_of
-from ._rows import hidden
+from ._rows import batched, hidden
 
-__all__ = ["fast", "full", "on_host", "parameters", "require_targets", "traced"]
+__all__ = ["fast", "full", "on_host", "parameters", "traced"]
 
 Values = Sequence[Tensor]
 
@@ -63,7 +64,9 @@ def _solved(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Any]:
         return _host.weights(call, x, values)
     twin = _twin(call, f"a tensor on {x.device}")
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        return twin.weights(x, parameters(call, x, values)), None
+        p = parameters(call, x, values)
+        require_parameters(call, x, p)
+        return twin.weights(x, p), None
 
 
 def _has_groups(name: str) -> bool:
@@ -119,15 +122,11 @@ class _Fast(torch.autograd.Function):
         return None, gx, *found
 
 
-def _batched(size: int, tensor: Tensor, dim: int | None) -> Tensor:
-    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-
-
 def _folded(
     size: int, dims: Sequence[int | None], names: tuple[str, ...], x: Tensor, values: Values
 ) -> tuple[Tensor, list[Tensor]]:
     """Rows of ``size`` batches below each other, and their parameters."""
-    x = _batched(size, x, dims[0])
+    x = batched(size, x, dims[0])
     rows, whole = x.shape[1], []
     for name, value, dim in zip(names, values, dims[1:], strict=True):
         if name == "edges" and dim is not None:
@@ -135,7 +134,7 @@ def _folded(
         if dim is None and (name == "edges" or value.shape[0] == 1):
             whole.append(value)
             continue
-        wide = _batched(size, value, dim)
+        wide = batched(size, value, dim)
         whole.append(wide.expand(size, rows, wide.shape[2]).reshape(size * rows, wide.shape[2]))
     return x.reshape(size * rows, x.shape[2]), whole
 
@@ -223,11 +222,6 @@ _weights.register_autograd(_back, setup_context=_keep)
 def _(info: Any, dims: Any, x: Tensor, values: Values, operator: str, names: str, *others: Any) -> Any:
     x, values = _folded(info.batch_size, (dims[0], *dims[1]), tuple(names.split(",")), x, values)
     return _unfolded(info.batch_size, _weights(x, values, operator, names, *others))
-
-
-def require_targets(call: Call, x: Tensor, t: Tensor, values: Values) -> None:
-    """Raise one sentence where a row of t, on the CPU, is not in the domain of the operator."""
-    _host.require_targets(call, x, t, values)
 
 
 def fast(call: Call, x: Tensor, values: Values) -> Tensor:
