@@ -130,6 +130,33 @@ def test_parameters_have_derivatives(name, parameter, shared):
         torch.testing.assert_close(forward_ad.unpack_dual(loss(dual)).tangent, first.sum())
 
 
+TIED = [(0, 0, 0, 0), (5, 5, 5, 5), (1, 1, 0, 0), (1, 0, 0, 0), (2, 1, 1, 0), (3, 3, 1, 1), (-torch.inf, 4, 4, 4)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+@pytest.mark.parametrize("row", TIED, ids=str)
+def test_topkmax_has_one_derivative_where_scores_tie(row, k, dtype):
+    x, each = torch.tensor(row, dtype=dtype), torch.eye(4, dtype=dtype)
+    omega, f = regmax.Topkmax(k), lambda x: rt.topkmax(x, k=k)
+    y, leaf = omega(x.numpy()), x.clone().requires_grad_()
+    J = torch.from_numpy(np.stack([omega.jacobian(y, e, x=x.numpy()) for e in each.numpy()], axis=1))
+    found = [
+        torch.from_numpy(np.stack([omega.vjp(y, e, x=x.numpy()) for e in each.numpy()])),
+        torch.stack([torch.autograd.grad(f(leaf), leaf, e)[0] for e in each]),
+        torch.stack([torch.autograd.grad(f(leaf), leaf, e, create_graph=True)[0] for e in each]).detach(),
+        torch.func.jacrev(f)(x),
+        torch.func.jacfwd(f)(x),
+        torch.func.jvp(torch.func.jacfwd(f), (x,), (each[0],))[0],
+    ]
+    for one in found:
+        torch.testing.assert_close(one, J)
+    equal = torch.unique(x[x > -torch.inf]).numel() == 1
+    if equal:  # the temperature is 1
+        live = (x > -torch.inf).to(dtype)
+        torch.testing.assert_close(J, torch.diag(live) - torch.outer(live, live) / live.sum())
+
+
 @pytest.mark.parametrize("name", ["fusedmax", "oscarmax", "graphfusedmax", "tv2dmax", "plaplacemax"])
 def test_infinite_strength_in_forward_mode(name):
     x, v = scores(3), scores(3, seed=1)
