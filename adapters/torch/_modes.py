@@ -31,8 +31,12 @@ def forward_over_forward() -> bool:
         return True
 
 
+@torch.compiler.assume_constant_result
 def derivatives() -> int:
-    """How many derivatives transforms are taking of each other; 0 where this torch cannot tell."""
+    """How many derivatives transforms are taking of each other; 0 where this torch cannot tell.
+
+    A compiler asks when it traces: it runs the transforms inside its code then, and guards on those outside.
+    """
     try:
         stack = torch._C._functorch.get_interpreter_stack() or []
         kinds = torch._C._functorch.TransformType

@@ -168,12 +168,32 @@ def test_infinite_strength_in_forward_mode(name):
         torch.testing.assert_close(y, f(x), rtol=1e-12, atol=1e-12)
 
 
-def test_beyond_the_fourth_derivative_forward_over_forward_mode_says_so():
-    f = lambda x: (rt.softmax(x) ** 2).sum()  # noqa: E731
-    for _ in range(5):
-        f = torch.func.jacfwd(f)
-    with pytest.raises(NotImplementedError, match="forward over forward mode ends at the fourth derivative"):
-        f(scores()[:3])
+def repeated(transform, order):
+    """A derivative of order ``order`` of a number that depends on a number by softmax."""
+    x, v = scores()[:3], scores(seed=1)[:3]
+    f = lambda s: (rt.softmax(x + s * v) * torch.tensor([1.0, 2.0, 4.0])).sum()  # noqa: E731
+    for _ in range(order):
+        f = transform(f)
+    return f
+
+
+WALKS = {
+    "forward": lambda order: repeated(torch.func.jacfwd, order),
+    "compiled": lambda order: torch.compile(repeated(torch.func.grad, order), fullgraph=True, backend="eager"),
+}
+
+
+@pytest.mark.parametrize("way", list(WALKS))
+def test_fourth_derivatives_have_a_backward_pass_and_beyond_them_is_a_sentence(way):
+    torch._dynamo.reset()
+    s = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    for order in (3, 4):
+        found = WALKS[way](order)(s)
+        torch.testing.assert_close(found, repeated(torch.func.grad, order)(s.detach()))
+        (next_one,) = torch.autograd.grad(found, s)
+        torch.testing.assert_close(next_one, repeated(torch.func.grad, order + 1)(s.detach()))
+    with pytest.raises(Exception, match="transforms end at the fourth derivative"):
+        WALKS[way](5)(s)
 
 
 @pytest.mark.parametrize("name", ["fusedmax", "graphfusedmax", "plaplacemax", "oscarmax"])
