@@ -130,6 +130,19 @@ def test_parameters_have_derivatives(name, parameter, shared):
         torch.testing.assert_close(forward_ad.unpack_dual(loss(dual)).tangent, first.sum())
 
 
+@pytest.mark.parametrize("name", ["pnormmax", "normmax"])
+def test_second_derivatives_in_every_order_of_modes_where_weights_are_tiny(name):
+    """Close to p = 1 weights are 1e-300, and powers of them beyond all numbers."""
+    p = torch.tensor(1.001, dtype=torch.float64)
+    x = torch.tensor([0.9, 0.4, -0.3, 0.5], dtype=torch.float64)
+    f = lambda p: (getattr(rt, name)(x, p=p) * torch.arange(1.0, 5)).sum()  # noqa: E731
+    forward, backward = torch.func.jacfwd, torch.func.jacrev
+    expected = backward(backward(f))(p)
+    assert expected > 0
+    for one, other in ((forward, forward), (forward, backward), (backward, forward)):
+        torch.testing.assert_close(one(other(f))(p) / expected, torch.ones_like(p), rtol=1e-9, atol=0)
+
+
 TIED = [(0, 0, 0, 0), (5, 5, 5, 5), (1, 1, 0, 0), (1, 0, 0, 0), (2, 1, 1, 0), (3, 3, 1, 1), (-torch.inf, 4, 4, 4)]
 
 
