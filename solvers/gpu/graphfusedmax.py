@@ -13,7 +13,7 @@ import torch
 from ._derivatives import symmetric
 from ._links import capacities, deepest, drops, ends, gathered, slopes
 from ._rows import limits, rowwise, scale, wide
-from ._segments import firsts, group_means, grouped_product, start_of
+from ._segments import firsts, group_means, grouped_product, numbered
 from .fusedmax import chain_prox, jump_signs, projected
 
 __all__ = ["components", "graph_prox", "groups", "jvp", "tied", "variation_rows", "vjp", "weights"]
@@ -129,9 +129,9 @@ def weights(x, top, p):
 
 
 def tied(linked, p, n):
-    """The smallest index that linked edges join each entry to."""
+    """One label for all that linked edges join."""
     tail, head = ends(p)
-    return start_of(firsts(linked)) if isinstance(tail, slice) else components(linked, tail, head, n)
+    return numbered(firsts(linked)) if isinstance(tail, slice) else components(linked, tail, head, n)
 
 
 def groups(y, live, p):
