@@ -135,7 +135,9 @@ def tied(linked, p, n):
 
 
 def groups(y, live, p):
-    return tied((capacities(live, p) > 0) & (drops(y, p) == 0), p, y.shape[-1])
+    """Those of positive weights; no derivative sees the others, and they can be wide."""
+    seen = live & (y > 0)
+    return tied((capacities(seen, p) > 0) & (drops(y, p) == 0), p, y.shape[-1])
 
 
 jvp, vjp = symmetric(grouped_product, **slopes(jump_signs))

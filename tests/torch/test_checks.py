@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import regmax
 import regmax.adapters.torch as rt
@@ -52,6 +53,7 @@ MODES = {
     "compiled grad": lambda f, good, bad: compiled(torch.func.grad(lambda *inputs: f(*inputs).sum()))(*bad),
     "compiled vmap": lambda f, good, bad: compiled(torch.vmap(f))(*(one[None] for one in bad)),
     "export": lambda f, good, bad: exported(f, *good)(*bad),
+    "make_fx": lambda f, good, bad: make_fx(f)(*good)(*bad),
 }
 
 SOFTMAX, BUDGET = regmax.Softmax(), regmax.Budgetmax(0.5, 1.1)
