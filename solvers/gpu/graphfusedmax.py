@@ -26,8 +26,8 @@ def _least(values, at, n):
 
 
 def components(linked, tail, head, n):
-    """The smallest index that linked edges join each entry to."""
-    label = torch.arange(n, device=linked.device).expand(len(linked), n)
+    """The smallest index that linked edges join each entry to, in memory of its own."""
+    label = torch.arange(n, device=linked.device).repeat(len(linked), 1)
     while True:
         there, back = (torch.where(linked, label[:, end], n) for end in (head, tail))
         near = torch.minimum(_least(there, tail, n), _least(back, head, n))
