@@ -341,7 +341,8 @@ def topkmax(x, k, temperature, out, start, stop):
             for i in range(row.size):
                 count += np.int64(row[i] > void)
                 z[i] = row[i] if row[i] > void else top
-            widest = max(abs(top), abs(extent(z)[1]))
+            least = extent(z)[1]
+            widest = max(abs(top), abs(least))
             # The weights ignore the scale of the scores: move it where differences would overflow or underflow.
             factor = one
             if not widest < huge * eps:
@@ -351,4 +352,5 @@ def topkmax(x, k, temperature, out, start, stop):
             for i in range(row.size):
                 z[i] = row[i] * factor
             found = topkmax_row(z, min(np.int64(k[r]), count), y)
-            temperature[r] = min(found, huge * min(factor, one)) / factor
+            # Equal scores have no unit of their own: they get that of the scores, at every size.
+            temperature[r] = min(found, huge * min(factor, one)) / factor if least < top else one

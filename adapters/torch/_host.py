@@ -15,7 +15,7 @@ from regmax.solvers import _threads
 
 from ._call import Call
 
-__all__ = ["product", "pullback", "require_targets", "weights"]
+__all__ = ["product", "pullback", "weights"]
 
 Values = Sequence[Tensor]
 
@@ -87,12 +87,6 @@ def weights(call: Call, x: Tensor, values: Values) -> tuple[Tensor, dict[str, An
     with _threads_for(x):
         operator._solve(_array(x), p, y.numpy())
     return y, p
-
-
-def require_targets(call: Call, x: Tensor, t: Tensor, values: Values) -> None:
-    """Raise one sentence where a row of t is not in the domain of the operator."""
-    operator = _operator(call, values)
-    operator._check_targets(_batch(x, call), _array(torch.nan_to_num(t)))
 
 
 def product(operator: Regularizer, y: Tensor, g: Tensor, p: dict[str, Any]) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["compiling", "derivatives", "forward_over_forward", "has_memory", "plain", "transformed"]
+__all__ = ["assert_later", "compiling", "derivatives", "forward_over_forward", "has_memory", "plain", "transformed"]
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
@@ -31,8 +31,12 @@ def forward_over_forward() -> bool:
         return True
 
 
+@torch.compiler.assume_constant_result
 def derivatives() -> int:
-    """How many derivatives transforms are taking of each other; 0 where this torch cannot tell."""
+    """How many derivatives transforms are taking of each other; 0 where this torch cannot tell.
+
+    A compiler asks when it traces: it runs the transforms inside its code then, and guards on those outside.
+    """
     try:
         stack = torch._C._functorch.get_interpreter_stack() or []
         kinds = torch._C._functorch.TransformType
@@ -47,6 +51,11 @@ def _watched() -> bool:
         return torch.autograd.forward_ad._current_level >= 0 or torch._C._len_torch_dispatch_stack() > 0
     except AttributeError:
         return True
+
+
+def assert_later(good: Tensor, sentence: str) -> None:
+    """Have the device raise once it finds that not all are good; nothing waits for it. There is no public name."""
+    torch._assert_async(good.all(), sentence)
 
 
 def plain(*tensors: Any) -> bool:

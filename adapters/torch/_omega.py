@@ -11,7 +11,7 @@ from torch import Tensor
 
 from regmax.solvers.gpu._links import capacities, drops
 
-__all__ = ["OMEGAS"]
+__all__ = ["OMEGAS", "violation"]
 
 Parameters = dict[str, Any]
 
@@ -94,3 +94,30 @@ OMEGAS: dict[str, Callable[[Tensor, Tensor, Parameters], Tensor]] = {
     "oscarmax": _sorted,
     "kregularmax": _squares,
 }
+
+
+def _off_simplex(t: Tensor, live: Tensor, p: Parameters) -> Tensor:
+    return torch.maximum(-t.amin(-1), (t.sum(-1) - 1.0).abs())
+
+
+def _off_caps(t: Tensor, live: Tensor, p: Parameters) -> Tensor:
+    missed = (t.sum(-1, keepdim=True) - p["total"]).abs()
+    return torch.cat([-t, t - p["upper"], missed], -1).amax(-1)
+
+
+def _off_matrices(t: Tensor, live: Tensor, p: Parameters) -> Tensor:
+    live, t = (one.reshape(-1, *p["shape"]) for one in (live, t))
+    rows, columns = (live.any(dim).to(t.dtype) for dim in (2, 1))
+    parts = [(t.sum(2) - rows).abs(), (-t).flatten(1), (t - 1.0 / p["k"].unsqueeze(-1)).flatten(1)]
+    if p["reading"] == "both":
+        share = rows.sum(1, keepdim=True) / columns.sum(1, keepdim=True).clamp_min(1)
+        parts.append((t.sum(1) - share * columns).abs())
+    return torch.cat(parts, 1).amax(1)
+
+
+_DOMAINS = {"budgetmax": _off_caps, "kregularmax": _off_matrices}
+
+
+def violation(name: str, t: Tensor, live: Tensor, p: Parameters) -> Tensor:
+    """By how much rows t miss the domain of an operator: mirrors the domains of NumPy's side."""
+    return _DOMAINS.get(name, _off_simplex)(t, live, p)

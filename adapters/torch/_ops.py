@@ -17,10 +17,11 @@ from regmax.solvers.gpu import TWINS, Twin, no_groups
 
 from . import _host, _modes
 from ._call import Call, call_of
+from ._checks import require_parameters
 from ._declared import operator_of
-from ._rows import hidden
+from ._rows import batched, hidden
 
-__all__ = ["fast", "full", "on_host", "parameters", "require_targets", "traced"]
+__all__ = ["fast", "full", "on_host", "parameters", "traced"]
 
 Values = Sequence[Tensor]
 
@@ -63,7 +64,9 @@ def _solved(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Any]:
         return _host.weights(call, x, values)
     twin = _twin(call, f"a tensor on {x.device}")
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        return twin.weights(x, parameters(call, x, values)), None
+        p = parameters(call, x, values)
+        require_parameters(call, x, p)
+        return twin.weights(x, p), None
 
 
 def _has_groups(name: str) -> bool:
@@ -119,15 +122,11 @@ class _Fast(torch.autograd.Function):
         return None, gx, *found
 
 
-def _batched(size: int, tensor: Tensor, dim: int | None) -> Tensor:
-    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-
-
 def _folded(
     size: int, dims: Sequence[int | None], names: tuple[str, ...], x: Tensor, values: Values
 ) -> tuple[Tensor, list[Tensor]]:
     """Rows of ``size`` batches below each other, and their parameters."""
-    x = _batched(size, x, dims[0])
+    x = batched(size, x, dims[0])
     rows, whole = x.shape[1], []
     for name, value, dim in zip(names, values, dims[1:], strict=True):
         if name == "edges" and dim is not None:
@@ -135,7 +134,7 @@ def _folded(
         if dim is None and (name == "edges" or value.shape[0] == 1):
             whole.append(value)
             continue
-        wide = _batched(size, value, dim)
+        wide = batched(size, value, dim)
         whole.append(wide.expand(size, rows, wide.shape[2]).reshape(size * rows, wide.shape[2]))
     return x.reshape(size * rows, x.shape[2]), whole
 
@@ -225,11 +224,6 @@ def _(info: Any, dims: Any, x: Tensor, values: Values, operator: str, names: str
     return _unfolded(info.batch_size, _weights(x, values, operator, names, *others))
 
 
-def require_targets(call: Call, x: Tensor, t: Tensor, values: Values) -> None:
-    """Raise one sentence where a row of t, on the CPU, is not in the domain of the operator."""
-    _host.require_targets(call, x, t, values)
-
-
 def fast(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights where nothing but reverse-mode autograd looks on."""
     return _Fast.apply(call, x, *values)
@@ -238,11 +232,7 @@ def fast(call: Call, x: Tensor, values: Values) -> Tensor:
 def full(call: Call, x: Tensor, values: Values) -> Tensor:
     """Weights in any eager mode; all numbers are among the values."""
     _twin(call, "this mode of torch")
-    if not _modes.forward_over_forward():
-        return _Full.apply(call, x, *values)[0]
-    if _modes.derivatives() > 4:
-        raise NotImplementedError(f"{call.operator.name}: forward over forward mode ends at the fourth derivative")
-    return _walked(call, x, values)
+    return _walked(call, x, values) if _modes.forward_over_forward() else _Full.apply(call, x, *values)[0]
 
 
 def traced(call: Call, x: Tensor, values: Values) -> Tensor:
@@ -255,15 +245,51 @@ def _opaque(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Tensor]:
     return _weights(x, list(values), call.operator.name, ",".join(call.names), *call.texture)
 
 
+#: Runge and Kutta's method of fourth and Butcher's of fifth order: where to look, from which slopes before, the sum.
+_FOURTH = (
+    ((0.0, ()), (0.5, (0.5,)), (0.5, (0.0, 0.5)), (1.0, (0.0, 0.0, 1.0))),
+    (1 / 6, 1 / 3, 1 / 3, 1 / 6),
+)
+_FIFTH = (
+    (
+        (0.0, ()),
+        (1 / 4, (1 / 4,)),
+        (1 / 4, (1 / 8, 1 / 8)),
+        (1 / 2, (0.0, -1 / 2, 1.0)),
+        (3 / 4, (3 / 16, 0.0, 0.0, 9 / 16)),
+        (1.0, (-3 / 7, 2 / 7, 12 / 7, -12 / 7, 8 / 7)),
+    ),
+    (7 / 90, 0.0, 32 / 90, 12 / 90, 32 / 90, 7 / 90),
+)
+
+
+def _method(name: str) -> Any:
+    """The shortest walk that is right for the transforms that are active and one backward pass around them."""
+    order = _modes.derivatives()
+    if order > 4:
+        raise NotImplementedError(
+            f"{name}: transforms end at the fourth derivative in forward over forward mode and in compiled code"
+        )
+    return _FOURTH if order < 4 else _FIFTH
+
+
+def _ahead(y: Tensor, slopes: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    for slope, share in zip(slopes, shares, strict=True):
+        if share:
+            y = y + share * slope
+    return y
+
+
 def _walked(call: Call, x: Tensor, values: Values) -> Tensor:
-    """Weights in operations that all transforms of torch.func can follow: right to the fourth order.
+    """Weights in operations that all transforms of torch.func can follow, to the order of a method.
 
     For compiled transforms, which know no rules of autograd functions, and for forward over forward mode, in which
     torch silently takes what an autograd function has saved for a constant.
 
     From the weights at scores without derivatives a walk leads to those at scores with them: an equal point, so that
-    no step is taken, but one of the method of Runge and Kutta has the derivatives of the whole way.
+    no step is taken, but one of a method of Runge and Kutta has the derivatives of the whole way.
     """
+    stages, shares = _method(call.operator.name)
     start, ends = x.detach(), [value.detach() for value in values]
     y, labels = _opaque(call, start, ends)
     live = start > -torch.inf
@@ -272,11 +298,10 @@ def _walked(call: Call, x: Tensor, values: Values) -> Tensor:
     # An infinite parameter moves nowhere.
     moves = [torch.where(torch.isinf(end), 0, value - end) for value, end in zip(values, ends, strict=True)]
     twin = _twin(call, "this derivative")
-    found, slope = y, torch.zeros_like(y)
-    for share, weight in ((0.0, 1.0), (0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
+    slopes: list[Tensor] = []
+    for share, before in stages:
         here = [end + share * move if end.is_floating_point() else end for end, move in zip(ends, moves, strict=True)]
         moved = {name: move for name, move, end in zip(call.names, moves, ends, strict=True) if end.is_floating_point()}
         scores = torch.where(live, finite + share * dx, -torch.inf)
-        slope = twin.jvp(scores, y + share * slope, labels, dx, moved, parameters(call, y, here))
-        found = found + weight / 6.0 * slope
-    return found
+        slopes.append(twin.jvp(scores, _ahead(y, slopes, before), labels, dx, moved, parameters(call, y, here)))
+    return _ahead(y, slopes, shares)

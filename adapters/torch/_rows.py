@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ._declared import Declared
 
-__all__ = ["Layout", "hidden", "parameter_rows", "problem_dims", "scores", "weights_like"]
+__all__ = ["Layout", "batched", "hidden", "parameter_rows", "problem_dims", "scores", "weights_like"]
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
@@ -110,6 +110,11 @@ def _broadcasts(shape: Any, to: Any) -> bool:
     if len(shape) > len(to):
         return False
     return all(one == 1 or one == other for one, other in zip(reversed(shape), reversed(to), strict=False))
+
+
+def batched(size: int, tensor: Tensor, dim: int | None) -> Tensor:
+    """A tensor that vmap goes over along ``dim``, or that is the same for all, with the batch in front."""
+    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
 def hidden(x: Tensor) -> Tensor:

@@ -94,13 +94,18 @@ def check_parameter(operator: Operator, declared: Declared, value: Any) -> None:
             _check_number(operator, declared, settled)
 
 
+def _check_numbers(operator: Operator, fixed: dict[str, Any]) -> None:
+    for declared in operator.parameters:
+        if isinstance(fixed.get(declared.name), _Numbers):
+            _check_number(operator, declared, fixed[declared.name])
+
+
 def _all_rows(operator: Operator, fixed: dict[str, Any], rows: Tensor) -> dict[str, Tensor]:
     """Numbers as tensors, because what is traced or transformed sees no others."""
     found = {}
     for declared in operator.parameters:
         value = fixed.get(declared.name)
         if isinstance(value, _Numbers):
-            _check_number(operator, declared, value)
             width = rows.shape[1] if declared.kind == "item" else 1
             dtype = torch.int64 if declared.counts else rows.dtype
             found[declared.name] = rows.new_full((1, width), value, dtype=dtype)
@@ -143,6 +148,8 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     spread = {
         name: parameter_rows(operator.name, by_name[name], value, layout, rows) for name, value in tensors.items()
     }
+    if mode != "fast" or not _ops.on_host(x):
+        _check_numbers(operator, fixed)
     if mode != "fast":
         spread = {**spread, **_all_rows(operator, fixed, rows)}
         fixed = {name: fixed[name] for name in ("shape", "reading") if fixed.get(name)}

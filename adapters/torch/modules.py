@@ -131,6 +131,23 @@ class Weights(nn.Module):
         self.register_parameter(declared.name, nn.Parameter(start.detach().clone()))
         parametrize.register_parametrization(self, declared.name, made)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """The class that a layer was made from and its state; torch gives one that learns a class without a name."""
+        if not parametrize.is_parametrized(self):
+            return super().__reduce_ex__(protocol)
+        kind: Any = parametrize.type_before_parametrizations(self)
+        return _blank, (kind,), kind.__getstate__(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        modules = dict(state["_modules"])
+        bounds = modules.pop("parametrizations", {})
+        super().__setstate__({**state, "_modules": modules, "_parameters": dict(state["_parameters"])})
+        for name, bound in bounds.items():
+            self.register_parameter(name, nn.Parameter(bound().detach()))
+            parametrize.register_parametrization(self, name, bound[0])
+        if bounds:
+            self.parametrizations = bounds  # what was saved, to the last bit
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The weights of the scores ``x``."""
         values = {declared.name: getattr(self, declared.name) for declared in self.operator.parameters}
@@ -146,6 +163,11 @@ class Weights(nn.Module):
                 value = f"{value.item():.4g}" if single else tuple(value.shape)
             parts.append(f"{declared.name}={value}")
         return ", ".join([*parts, f"learn={self.learn!r}"] if self.learn else parts)
+
+
+def _blank(kind: type[Weights]) -> Weights:
+    """A layer that waits for its state."""
+    return kind.__new__(kind)
 
 
 _DOCUMENTATION = """{first}

@@ -41,8 +41,10 @@ class Topkmax(Regularizer):
 
     With ``a_j = sum of (x_(i) - x_(j)) over i <= j`` and scores sorted from the largest, sparsemax(x / T) keeps exactly
     k weights for ``a_k < T <= a_(k+1)``; T is the middle, and ``2 a_k`` where k entries are all there are. Scores
-    equal to the k-th are kept with it. The map ignores the scale of the scores and is not a gradient: its
-    Jacobian is not symmetric, ``jacobian`` and ``vjp`` differ and need ``x``, and the Fenchel-Young loss holds T fixed.
+    equal to the k-th are kept with it. Derivatives take the kept entries for constant; scores equal to the last kept,
+    and those equal to the first dropped, share its part in T evenly, and where all scores are equal T is 1. The map
+    ignores the scale of the scores and is not a gradient: its Jacobian is not symmetric, ``jacobian`` and ``vjp``
+    differ and need ``x``, and the Fenchel-Young loss holds T fixed.
 
     Parameters
     ----------
@@ -103,7 +105,7 @@ class Topkmax(Regularizer):
         return p["temperature"]
 
     def temperature(self, x: ArrayLike, axis: int = -1, where: ArrayLike | None = None) -> Any:
-        """T(x) per row; 1 where everything is masked."""
+        """T(x) per row; 1 where everything is masked, or all that is not masked is equal."""
         batch = self._batch(x, axis, where)
         return batch.restore_scalars(self._weights(batch)[1]["temperature"])
 

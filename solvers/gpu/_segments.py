@@ -3,7 +3,17 @@
 import torch
 from torch.nn.functional import pad
 
-__all__ = ["firsts", "group_means", "grouped_product", "next_marked", "runs", "segment_scan", "shifted", "start_of"]
+__all__ = [
+    "firsts",
+    "group_means",
+    "grouped_product",
+    "next_marked",
+    "numbered",
+    "runs",
+    "segment_scan",
+    "shifted",
+    "start_of",
+]
 
 
 def shifted(x, by, fill):
@@ -12,17 +22,25 @@ def shifted(x, by, fill):
     return torch.cat([edge, x[:, :-by]] if by > 0 else [x[:, -by:], edge], 1)
 
 
+def _places(marked):
+    """The places of a row; running extremes of 32 bits take a fifth of the time of 64."""
+    return torch.arange(marked.shape[-1], device=marked.device, dtype=torch.int32)
+
+
 def next_marked(marked):
     """The first marked place at or after each; the last place must be marked."""
-    n = marked.shape[-1]
-    places = torch.where(marked, torch.arange(n, device=marked.device), n - 1)
-    return places.flip(-1).cummin(-1).values.flip(-1)
+    places = torch.where(marked, _places(marked), marked.shape[-1] - 1)
+    return places.flip(-1).cummin(-1).values.flip(-1).long()
 
 
 def start_of(first):
     """Where the segment of each place starts, given which places are first."""
-    places = torch.where(first, torch.arange(first.shape[-1], device=first.device), 0)
-    return places.cummax(-1).values
+    return torch.where(first, _places(first), 0).cummax(-1).values.long()
+
+
+def numbered(first):
+    """The number of the segment of each place."""
+    return first.cumsum(-1) - 1
 
 
 def segment_scan(x, first):
@@ -44,10 +62,9 @@ def runs(equal):
     """(first places, the last place for each, a function: the mean), of segments of neighbours that are ``equal``."""
     first = firsts(equal)
     last = next_marked(pad(~equal, (0, 1), value=True))
-    length = last - start_of(first) + 1
 
     def mean(x):
-        return segment_scan(x, first).gather(-1, last) / length
+        return segment_scan(x, first).gather(-1, last) / (last - start_of(first) + 1)
 
     return first, last, mean
 
@@ -55,8 +72,9 @@ def runs(equal):
 def group_means(labels, v):
     """The mean of v over the places of equal labels."""
     total = torch.zeros_like(v).scatter_add(-1, labels, v)
-    count = torch.zeros_like(v).scatter_add(-1, labels, torch.ones_like(v))
-    return (total / count.clamp_min(1)).gather(-1, labels)
+    one = torch.ones_like(labels, dtype=v.dtype)
+    count = torch.zeros_like(one).scatter_add_(-1, labels, one)
+    return (total / count.clamp_min_(1)).gather(-1, labels)
 
 
 def grouped_product(x, y, labels, v, p):

@@ -13,7 +13,7 @@ from ._threshold import enclose, from_the_left, missing_share
 from .softmax import softmax_rows
 from .sparsemax import sparsemax_rows
 
-__all__ = ["jvp", "power", "relative_powers", "vjp", "weights"]
+__all__ = ["jvp", "power", "relative_powers", "smooth_power", "vjp", "weights"]
 
 
 def power(d, exponent):
@@ -84,6 +84,11 @@ def weights(x, top, p):
     return y
 
 
+def smooth_power(x, exponent):
+    """``x^exponent`` of positive x; its derivatives are made of shares dx / x, where those of pow can overflow."""
+    return torch.exp(exponent * torch.log(x))
+
+
 def relative_powers(y, exponent):
     """``(y / reference)^exponent`` on the support, at most 1, and the reference, a constant: an entry of y."""
     seen = y > 0
@@ -91,7 +96,7 @@ def relative_powers(y, exponent):
     largest, least = fixed.amax(-1, keepdim=True), torch.where(seen, fixed, math.inf).amin(-1, keepdim=True)
     reference = torch.where(exponent > 0, largest, least)
     reference = torch.where((reference > 0) & (reference < math.inf), reference, 1)
-    return torch.where(seen, torch.where(seen, y / reference, 1) ** exponent, 0), reference
+    return torch.where(seen, smooth_power(torch.where(seen, y / reference, 1), exponent), 0), reference
 
 
 def _product(x, y, labels, v, p):

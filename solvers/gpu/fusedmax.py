@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from ._derivatives import symmetric
 from ._links import capacities, deepest, slopes
 from ._rows import row_sum, rowwise, scale
-from ._segments import firsts, grouped_product, next_marked, runs, shifted, start_of
+from ._segments import firsts, grouped_product, next_marked, numbered, runs, shifted
 from .sparsemax import project
 
 __all__ = ["chain_prox", "groups", "jump_signs", "jvp", "projected", "vjp", "weights"]
@@ -74,7 +74,7 @@ def weights(x, top, p):
 
 def groups(y, live, p):
     linked = (capacities(live, p) > 0) & (y[:, 1:] == y[:, :-1])
-    return start_of(firsts(linked))
+    return numbered(firsts(linked))
 
 
 jvp, vjp = symmetric(grouped_product, **slopes(jump_signs))

@@ -13,7 +13,7 @@ import torch
 from ._derivatives import symmetric
 from ._links import capacities, deepest, drops, ends, gathered, slopes
 from ._rows import limits, rowwise, scale, wide
-from ._segments import firsts, group_means, grouped_product, start_of
+from ._segments import firsts, group_means, grouped_product, numbered
 from .fusedmax import chain_prox, jump_signs, projected
 
 __all__ = ["components", "graph_prox", "groups", "jvp", "tied", "variation_rows", "vjp", "weights"]
@@ -26,8 +26,8 @@ def _least(values, at, n):
 
 
 def components(linked, tail, head, n):
-    """The smallest index that linked edges join each entry to."""
-    label = torch.arange(n, device=linked.device).expand(len(linked), n)
+    """The smallest index that linked edges join each entry to, in memory of its own."""
+    label = torch.arange(n, device=linked.device).repeat(len(linked), 1)
     while True:
         there, back = (torch.where(linked, label[:, end], n) for end in (head, tail))
         near = torch.minimum(_least(there, tail, n), _least(back, head, n))
@@ -129,13 +129,15 @@ def weights(x, top, p):
 
 
 def tied(linked, p, n):
-    """The smallest index that linked edges join each entry to."""
+    """One label for all that linked edges join."""
     tail, head = ends(p)
-    return start_of(firsts(linked)) if isinstance(tail, slice) else components(linked, tail, head, n)
+    return numbered(firsts(linked)) if isinstance(tail, slice) else components(linked, tail, head, n)
 
 
 def groups(y, live, p):
-    return tied((capacities(live, p) > 0) & (drops(y, p) == 0), p, y.shape[-1])
+    """Those of positive weights; no derivative sees the others, and they can be wide."""
+    seen = live & (y > 0)
+    return tied((capacities(seen, p) > 0) & (drops(y, p) == 0), p, y.shape[-1])
 
 
 jvp, vjp = symmetric(grouped_product, **slopes(jump_signs))

@@ -72,13 +72,14 @@ def weights(x, top, p):
 
 
 def groups(y, live, p):
-    """The smallest index of each cluster of equal weights; equal entries of equal penalty are not fused."""
+    """The first rank of each cluster of equal weights; equal entries of equal penalty are not fused."""
     values, order = y.sort(dim=-1, descending=True, stable=True)
     first, last, _ = runs(values[:, 1:] == values[:, :-1])
     start = start_of(first)
     w = _by_rank(live, p)[0].expand_as(y)
     fused = p["lam"] * (w.gather(-1, start) - w.gather(-1, last)) > 0
-    return torch.zeros_like(order).scatter(-1, order, torch.where(fused, order.gather(-1, start), order))
+    rank = torch.arange(y.shape[-1], device=y.device)
+    return torch.zeros_like(order).scatter_(-1, order, torch.where(fused, start, rank))
 
 
 def _order(y):

@@ -8,7 +8,7 @@ import torch
 from ._derivatives import per_row, ratio, symmetric
 from ._rows import limits, row_sum, rowwise, scale
 from ._threshold import enclose, from_the_left, missing_share
-from .entmax import power, relative_powers
+from .entmax import power, relative_powers, smooth_power
 from .sparsemax import sparsemax_rows
 
 __all__ = ["normmax_jvp", "normmax_vjp", "normmax_weights", "pnormmax_jvp", "pnormmax_vjp", "pnormmax_weights"]
@@ -76,7 +76,7 @@ def _norm(y, p):
     top = y.detach().amax(-1, keepdim=True)
     top = torch.where(top > 0, top, 1)
     seen = y > 0
-    powers = torch.where(seen, torch.where(seen, y / top, 1) ** p, 0)
+    powers = torch.where(seen, smooth_power(torch.where(seen, y / top, 1), p), 0)
     total = row_sum(powers)
     return top * torch.where(total > 0, total, 1) ** (1 / p)
 
@@ -113,10 +113,10 @@ def _change(rises):
         seen = y > 0
         norm = _norm(y, p)
         share = torch.where(seen, torch.where(seen, y, 1) / norm, 1)
-        logs, safe = torch.log(torch.where(seen, y, 1)), torch.where(seen, share**p, 0)
+        logs, safe = torch.log(torch.where(seen, y, 1)), torch.where(seen, smooth_power(share, p), 0)
         growth = (row_sum(safe * logs) - torch.log(norm)) / p
         slope = torch.log(share) + (1 + rises - p) * growth
-        return torch.where(seen, -gamma * share ** (p - 1) * norm**rises * slope, 0)
+        return torch.where(seen, -gamma * smooth_power(share, p - 1) * norm**rises * slope, 0)
 
     return change
 

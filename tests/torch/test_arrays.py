@@ -130,6 +130,46 @@ def test_parameters_have_derivatives(name, parameter, shared):
         torch.testing.assert_close(forward_ad.unpack_dual(loss(dual)).tangent, first.sum())
 
 
+@pytest.mark.parametrize("name", ["pnormmax", "normmax"])
+def test_second_derivatives_in_every_order_of_modes_where_weights_are_tiny(name):
+    """Close to p = 1 weights are 1e-300, and powers of them beyond all numbers."""
+    p = torch.tensor(1.001, dtype=torch.float64)
+    x = torch.tensor([0.9, 0.4, -0.3, 0.5], dtype=torch.float64)
+    f = lambda p: (getattr(rt, name)(x, p=p) * torch.arange(1.0, 5)).sum()  # noqa: E731
+    forward, backward = torch.func.jacfwd, torch.func.jacrev
+    expected = backward(backward(f))(p)
+    assert expected > 0
+    for one, other in ((forward, forward), (forward, backward), (backward, forward)):
+        torch.testing.assert_close(one(other(f))(p) / expected, torch.ones_like(p), rtol=1e-9, atol=0)
+
+
+TIED = [(0, 0, 0, 0), (5, 5, 5, 5), (1, 1, 0, 0), (1, 0, 0, 0), (2, 1, 1, 0), (3, 3, 1, 1), (-torch.inf, 4, 4, 4)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+@pytest.mark.parametrize("row", TIED, ids=str)
+def test_topkmax_has_one_derivative_where_scores_tie(row, k, dtype):
+    x, each = torch.tensor(row, dtype=dtype), torch.eye(4, dtype=dtype)
+    omega, f = regmax.Topkmax(k), lambda x: rt.topkmax(x, k=k)
+    y, leaf = omega(x.numpy()), x.clone().requires_grad_()
+    J = torch.from_numpy(np.stack([omega.jacobian(y, e, x=x.numpy()) for e in each.numpy()], axis=1))
+    found = [
+        torch.from_numpy(np.stack([omega.vjp(y, e, x=x.numpy()) for e in each.numpy()])),
+        torch.stack([torch.autograd.grad(f(leaf), leaf, e)[0] for e in each]),
+        torch.stack([torch.autograd.grad(f(leaf), leaf, e, create_graph=True)[0] for e in each]).detach(),
+        torch.func.jacrev(f)(x),
+        torch.func.jacfwd(f)(x),
+        torch.func.jvp(torch.func.jacfwd(f), (x,), (each[0],))[0],
+    ]
+    for one in found:
+        torch.testing.assert_close(one, J)
+    equal = torch.unique(x[x > -torch.inf]).numel() == 1
+    if equal:  # the temperature is 1
+        live = (x > -torch.inf).to(dtype)
+        torch.testing.assert_close(J, torch.diag(live) - torch.outer(live, live) / live.sum())
+
+
 @pytest.mark.parametrize("name", ["fusedmax", "oscarmax", "graphfusedmax", "tv2dmax", "plaplacemax"])
 def test_infinite_strength_in_forward_mode(name):
     x, v = scores(3), scores(3, seed=1)
@@ -141,12 +181,32 @@ def test_infinite_strength_in_forward_mode(name):
         torch.testing.assert_close(y, f(x), rtol=1e-12, atol=1e-12)
 
 
-def test_beyond_the_fourth_derivative_forward_over_forward_mode_says_so():
-    f = lambda x: (rt.softmax(x) ** 2).sum()  # noqa: E731
-    for _ in range(5):
-        f = torch.func.jacfwd(f)
-    with pytest.raises(NotImplementedError, match="forward over forward mode ends at the fourth derivative"):
-        f(scores()[:3])
+def repeated(transform, order):
+    """A derivative of order ``order`` of a number that depends on a number by softmax."""
+    x, v = scores()[:3], scores(seed=1)[:3]
+    f = lambda s: (rt.softmax(x + s * v) * torch.tensor([1.0, 2.0, 4.0])).sum()  # noqa: E731
+    for _ in range(order):
+        f = transform(f)
+    return f
+
+
+WALKS = {
+    "forward": lambda order: repeated(torch.func.jacfwd, order),
+    "compiled": lambda order: torch.compile(repeated(torch.func.grad, order), fullgraph=True, backend="eager"),
+}
+
+
+@pytest.mark.parametrize("way", list(WALKS))
+def test_fourth_derivatives_have_a_backward_pass_and_beyond_them_is_a_sentence(way):
+    torch._dynamo.reset()
+    s = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    for order in (3, 4):
+        found = WALKS[way](order)(s)
+        torch.testing.assert_close(found, repeated(torch.func.grad, order)(s.detach()))
+        (next_one,) = torch.autograd.grad(found, s)
+        torch.testing.assert_close(next_one, repeated(torch.func.grad, order + 1)(s.detach()))
+    with pytest.raises(Exception, match="transforms end at the fourth derivative"):
+        WALKS[way](5)(s)
 
 
 @pytest.mark.parametrize("name", ["fusedmax", "graphfusedmax", "plaplacemax", "oscarmax"])

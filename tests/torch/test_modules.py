@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 import regmax
 import regmax.adapters.torch as rt
 
-from .cases import LEARNABLE, SETTINGS, WEIGHTS, function, scores
+from .cases import LEARNABLE, SETTINGS, WEIGHTS, N, function, scores
 
 every_operator = pytest.mark.parametrize("name", list(regmax.operators()))
 
@@ -64,20 +65,76 @@ def test_bounds_hold_however_far_an_optimizer_goes():
     assert (falling.weights.diff() <= 0).all()
 
 
-def test_state_copies_and_pickles():
+def test_state():
     x = scores(2, 3, dtype=torch.float32)
     layer = rt.Entmax(alpha=torch.full((3,), 1.5), learn="alpha")
     with torch.no_grad():
         next(layer.parameters()).add_(0.3)
     other = rt.Entmax(alpha=torch.full((3,), 1.1), learn="alpha")
     other.load_state_dict(layer.state_dict())
-    for twin in (other, copy.deepcopy(layer)):
+    torch.testing.assert_close(other(x), layer(x), rtol=0, atol=0)
+    assert "weights" in rt.Fusedmax(weights=torch.ones(5)).state_dict()
+
+
+def saved(layer):
+    file = io.BytesIO()
+    torch.save(layer, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+COPIES = {
+    "pickle": lambda layer: pickle.loads(pickle.dumps(layer)),
+    "ForkingPickler": lambda layer: pickle.loads(ForkingPickler.dumps(layer)),
+    "torch.save": saved,
+    "deepcopy": copy.deepcopy,
+    "copy": copy.copy,
+}
+
+
+def trained(name):
+    """A layer that learns all it can, after a step."""
+    layer = module(name, learn=tuple(one for one in LEARNABLE[name] if one != "weights")).double()
+    with torch.no_grad():
+        for raw in layer.parameters():
+            raw.add_(0.3)
+    return layer
+
+
+@every_operator
+@pytest.mark.parametrize("way", list(COPIES))
+def test_copies(name, way):
+    layer, x = trained(name), scores(3)
+    model = torch.nn.Sequential(torch.nn.Identity(), torch.nn.ModuleList([layer.eval()]))
+    for twin in (COPIES[way](layer), COPIES[way](model)[1][0], COPIES[way](COPIES[way](layer))):
         torch.testing.assert_close(twin(x), layer(x), rtol=0, atol=0)
-    saved = io.BytesIO()
-    torch.save(layer.state_dict(), saved)
-    plain = rt.Fusedmax(lam=0.3, weights=torch.ones(5))
-    torch.testing.assert_close(pickle.loads(pickle.dumps(plain))(x), plain(x), rtol=0, atol=0)
-    assert "weights" in plain.state_dict()
+        assert (repr(twin), twin.training) == (repr(layer), False)
+        assert [key for key, _ in twin.named_parameters()] == [key for key, _ in layer.named_parameters()]
+        for ours, theirs in zip(twin.state_dict().values(), layer.state_dict().values(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_a_copy_learns_alone():
+    x = scores(2, 3, dtype=torch.float32)
+    layer = rt.Oscarmax(weights=torch.linspace(2.0, 1.0, N), learn=("weights", "gamma"))
+    model = torch.nn.Sequential(layer, rt.Fusedmax(lam=0.3, weights=torch.ones(N - 1)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    again, steps = pickle.loads(pickle.dumps((model, optimizer)))
+    before = again(x)
+    (again(x) ** 2).sum().backward()
+    steps.step()  # of an optimizer that was pickled with its parameters
+    assert (again(x) != before).any()
+    torch.testing.assert_close(model(x), before, rtol=0, atol=0)
+    assert next(model.parameters()).grad is None
+    assert isinstance(again[0], rt.Oscarmax)
+
+
+def test_what_is_saved_far_out_comes_back():
+    layer = rt.Entmax(alpha=1.5, learn="alpha")
+    with torch.no_grad():
+        next(layer.parameters()).fill_(-300.0)  # its softplus is 0
+    (raw,) = pickle.loads(pickle.dumps(layer)).parameters()
+    assert raw == -300.0
 
 
 def test_parameters_of_the_caller_are_seen_by_optimizers():
