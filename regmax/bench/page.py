@@ -94,6 +94,7 @@ def draw(lines: Sequence[Line], path: str | Path, kind: str = "png") -> None:
         axes.legend(fontsize=6, loc="upper right", edgecolor="none", framealpha=0.9)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
+    panels[0].set_ylim(top=panels[0].get_ylim()[1] * 100)  # room for the legends
     figure.supxlabel("entries per row (262144 or more in all)")
     figure.supylabel("nanoseconds per entry, one thread")
     figure.savefig(path, dpi=110, format=kind)
