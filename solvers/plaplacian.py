@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _UP, _FAINT = 2.0**100, 1e-290
+_WIDEST = 1e100  # range of scores beyond which products of pivots underflow
 _STIFFEST = 1e100  # K of an edge of a graph where only values are asked for
 
 
@@ -70,15 +71,17 @@ def _raise(net, z, c, around):
         tail, head = ends(net, e)
         around[tail] += c[e]
         around[head] += c[e]
-    mass, count, at_peak = 0.0, 0, np.inf
+    mass, count, reach, at_peak = 0.0, 0, 0.0, np.inf
     for i in range(z.size):
         if z[i] > -np.inf:
             mass += z[i]
             count += 1
         at_peak = min(at_peak, around[i]) if z[i] == 0 else at_peak
+        reach = max(reach, around[i])
     lowest = max((mass - 1.0) / count, -1.0 - at_peak) - 1.0  # below tau
     for i in range(z.size):
-        z[i] = max(z[i], lowest - around[i])
+        # Scores are raised alike, lest two come closer than rounding; masks as far as they can be.
+        z[i] = max(z[i], lowest - (reach if z[i] > -np.inf else around[i]))
 
 
 @kernel
@@ -91,7 +94,7 @@ def _bounded_row(net, p, resolution, nodes, edges, shares):
     for i in range(z.size):
         z[i] *= kappa
     cut = _scale_strengths(c, kappa, most)
-    left, steps = settle(net, kappa, nodes, edges, shares) if p == 2 else (np.inf, 0)
+    left, steps = settle(net, kappa, nodes, edges, shares) if p == 2 and spread < _WIDEST else (np.inf, 0)
     if not left <= SETTLED:
         left, more = simplex(net, p, kappa, nodes, edges, shares)
         steps += more

@@ -77,7 +77,7 @@ def _drop(y, r, D, dearth, pull):
         kept = free & (y[i] >= 0.0)
         above = r[i] - PULLED
         pull[i] = -np.inf if free else above * (1.0 if above > 0.0 else dearth)
-        pulled += pull[i] > 0.0
+        pulled += not pull[i] <= 0.0  # so does NaN
         fallen += free & (not kept)
         D[i] = D[i] if kept else PINNED
         y[i] = y[i] if kept else 0.0
@@ -108,7 +108,10 @@ def _off(net, y, r, D, u, c):
     """How far the free entries are from balance, and flows from jumps, the worst and ``(u - c d)^2 / 2 c`` summed."""
     off, torn, energy = 0.0, 0.0, 0.0
     for i in range(y.size):
-        off = max(off, abs(r[i]) if D[i] < PINNED else 0.0)
+        apart = abs(r[i]) if D[i] < PINNED else 0.0
+        if not apart <= SETTLED:  # NaN is not, and max would lose it
+            return np.inf
+        off = max(off, apart)
     for e in range(c.size):
         tail, head = ends(net, e)
         missing = u[e] - c[e] * (y[head] - y[tail])

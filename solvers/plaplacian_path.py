@@ -51,6 +51,7 @@ __all__ = [
 CAP = 100
 STOP = 2e-14
 _FINE = 1e-22  # the same for p < 2, where flows at weights that small count,
+_SPENT = 1e-60  # nothing is won below
 _MORE = 8  # if so many more steps reach it
 SHRINK = 0.03  # of eps, per step
 SETTLED = 1e-12
@@ -107,7 +108,8 @@ def _follow(net, p, kappa, nodes, edges, shares):
         if near and _residual(r, s) <= STOP * (1.0 + largest(u)):
             left = complementary + slack(jump, u, c, p)
         late += left <= 2.0 * STOP
-        if late > 0 and (p >= 2 or complementary <= _FINE or late > _MORE):
+        enough = complementary <= _FINE or late > _MORE if p < 2 else True
+        if (late > 0 and enough) or (p >= 2 and complementary <= _SPENT):
             return left, tau, step
         if stiff:
             conjugate_relations(jump, u, c, p, eps, a, b, g)
@@ -138,6 +140,8 @@ def _follow(net, p, kappa, nodes, edges, shares):
             dy[i] += more[i]
             ds[i] -= s[i] + held[i] * dy[i]
         add(du, 1.0, more_flow)
+        if not abs(total(dy) + total(ds) + total(du) + moved) < np.inf:  # rounding is all that steps have left
+            return left, tau, step
         close = max(CLOSE, 1.0 - max(complementary, least))
         reach = 1.0 / max(1.0, fastest(dy, y) / close, fastest(ds, s) / close)
         add(y, reach, dy)
@@ -182,7 +186,8 @@ def _polish(net, p, kappa, tau, nodes, edges, shares):
     differences(net, y, jump)
     off = 0.0
     for i in range(n):
-        off = max(off, abs(r[i]) if D[i] < PINNED else 0.0)
+        apart = abs(r[i]) if D[i] < PINNED else 0.0
+        off = off if apart <= off else (apart if apart < np.inf else np.inf)  # NaN is inf, and max would lose it
     return off + slack(jump, u, c, p), steps
 
 

@@ -205,3 +205,31 @@ def test_strengths_cut_short_of_what_they_do_are_owned_up_to():
     with pytest.warns(regmax.ConvergenceWarning, match="3 of 3 rows did not converge"):
         y = operator(x)
     assert operator.certify(x, y).gap.min() > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::regmax.ConvergenceWarning")  # of flows too faint to be proved
+@pytest.mark.parametrize("p", [2.0, 3.0, 8.0])
+def test_faint_strengths_do_nothing(p):
+    for x in (np.array([1.0, -1.0]), -np.arange(64) * 1e-2):
+        for lam in (1e-25, 1e-30, 1e-150):
+            np.testing.assert_allclose(regmax.plaplacemax(x, p=p, lam=lam), regmax.sparsemax(x), atol=1e-12)
+
+
+#: (p, strength, scores, weights of edges, edges) for which the path once ran into numbers beyond floats.
+STEEP = [
+    (3.0, 1e-12, [0.0, -1, -2, -3, -4], [1e17, 1e-17, 1e8, 1e-19], None),
+    (3.0, 1e50, [0.0, 5e7, 1e8], [1.0], [[0, 2]]),
+    (2.0, 0.1, [-1e300, 1e300, 1e300], [1.0, 1e30], None),
+    (2.0, 0.1, [0.0, 1e300, -1e300, 1e300, 0.0], [1e30, 1.0, 1.0, 1e30], None),
+    (2.0, 1e30, [-41241157.9, 83231.3, 202969117.9], [1.0, 1.0, 1.0], [[0, 1], [1, 2], [0, 2]]),
+]
+
+
+@pytest.mark.parametrize(("p", "lam", "x", "weights", "edges"), STEEP)
+def test_steep_rows_have_an_answer(p, lam, x, weights, edges):
+    x = np.array(x)
+    operator = regmax.Plaplacemax(p, lam, weights=np.array(weights), edges=None if edges is None else np.array(edges))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", regmax.ConvergenceWarning)
+        y = operator(x)
+    assert operator.certify(x, y).gap <= 1e-7 * np.ptp(x)

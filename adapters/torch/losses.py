@@ -121,12 +121,13 @@ def _shares(owner: str, weight: Any, labels: Tensor, counts: Tensor, like: Tenso
     return torch.where(counts, (labels * weight).sum(-1), 0.0)
 
 
-def _within(found: Problem, p: dict[str, Any], t: Tensor, shares: Tensor) -> Tensor:
-    """Target rows that weigh something, in the domain of the operator to what half precision loses in a sum."""
+def _within(found: Problem, p: dict[str, Any], t: Tensor, shares: Tensor, dtype: torch.dtype) -> Tensor:
+    """Target rows that weigh something, in the domain of the operator to what their dtype loses in a sum."""
     name = found.operator.name
     off = violation(name, t.detach(), found.rows.detach() != -torch.inf, p)
     sentence = f"{name}: target must lie in the domain of the operator, got a row that violates it by"
-    good = sound(off, (off <= 1e-3) | (shares.detach() == 0), sentence)
+    tolerance = max(1e-3, torch.finfo(dtype).eps if dtype.is_floating_point else 0.0)
+    good = sound(off, (off <= tolerance) | (shares.detach() == 0), sentence)
     return torch.where(good.unsqueeze(-1), t, torch.nan)
 
 
@@ -150,7 +151,7 @@ def _targets(
         shares = _shares(owner, weight, t, counts, rows)
     # A label that counts is a vertex of the simplex, but not of every domain.
     if target.is_floating_point() or found.operator.name in ("budgetmax", "kregularmax"):
-        t = _within(found, p, t, shares)
+        t = _within(found, p, t, shares, target.dtype)
     if smoothing:
         live = rows != -torch.inf
         t = (1.0 - smoothing) * t + smoothing * live / live.sum(-1, keepdim=True).clamp_min(1)

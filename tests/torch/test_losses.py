@@ -191,3 +191,12 @@ def test_bad_input_is_one_sentence(kind, sentence, given):
     arguments = {"omega": regmax.Softmax(), "x": scores(2), "target": torch.tensor([0, 1]), **given}
     with pytest.raises(kind, match=sentence):
         rt.fenchel_young_loss(**arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_half_precision_are_targets(dtype):
+    x = scores(200, dtype=dtype)
+    for omega in (regmax.Softmax(), regmax.Sparsemax(), regmax.Fusedmax(0.2)):
+        assert torch.isfinite(rt.fenchel_young_loss(omega, x, rt.argmax(omega, x)))
+    with pytest.raises(ValueError, match="domain of the operator"):
+        rt.fenchel_young_loss(regmax.Softmax(), x, rt.softmax(x) * 1.05)
