@@ -1,14 +1,19 @@
 """The command line itself: version, help, mistakes, and a reader that left."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
 import regmax
 from regmax.cli import info, main
+from regmax.cli.termination import Terminated, terminable
+from regmax.verify.runner import InProcess
 
 from .cli import complaint, python
 from .cli import empty_folder as empty_folder  # runs around every test
@@ -58,6 +63,34 @@ def test_a_closed_pipe_is_no_error(monkeypatch):
     with open(writer, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert main(["info"]) == 141
+
+
+def _in_a_callback_from_c(ask):
+    ctypes.CFUNCTYPE(None)(ask)()
+
+
+def _in_a_finalizer(ask):
+    weakref.finalize(set(), ask)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
+@pytest.mark.parametrize("drop", [_in_a_callback_from_c, _in_a_finalizer])
+def test_a_request_to_end_that_python_drops_is_made_again(drop):
+    before = signal.getsignal(signal.SIGTERM), sys.unraisablehook
+    with terminable():
+        drop(lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(Terminated):
+            time.sleep(60)
+    assert (signal.getsignal(signal.SIGTERM), sys.unraisablehook) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
+def test_a_request_to_end_is_no_failure_of_the_solver():
+    def asked(x):
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Terminated), terminable():
+        InProcess(asked, None).solve(None, {})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")

@@ -4,11 +4,8 @@ import argparse
 import difflib
 import io
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NoReturn
 
 import regmax
@@ -16,6 +13,7 @@ import regmax
 from . import bench, demo, info, verify
 from . import map as mapping
 from .errors import CommandError
+from .termination import Terminated, terminable
 
 __all__ = ["main"]
 
@@ -81,6 +79,8 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"{options.parser.prog}: interrupted", file=sys.stderr)
         return _INTERRUPTED
+    except Terminated:
+        return _TERMINATED
     except BrokenPipeError:
         _silence()
         return _PIPE_CLOSED
@@ -91,19 +91,6 @@ def _run(options: argparse.Namespace) -> int:
     return int(code)
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let a request to end unwind the stack, so that temporary files and child processes go."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: that of the process); the exit code: 1 if a verification failed,
     2 for input that must be changed."""
@@ -112,5 +99,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     _allow_any_path()
-    with _terminable():
+    with terminable():
         return _run(options)
