@@ -11,7 +11,7 @@ import numpy as np
 from ._jit import kernel
 from .bipartite import balanced, bound, caps_of, components, conjugate_gradients
 
-__all__ = ["ENOUGH", "INNER", "MOST_STEPS", "STEPS", "largest", "reach", "settle", "threshold"]
+__all__ = ["ENOUGH", "INNER", "MOST_STEPS", "STEPS", "largest", "reach", "rounding", "settle", "threshold"]
 
 #: Where a report counts Newton steps and those of conjugate gradients.
 STEPS, INNER = 0, 2
@@ -55,8 +55,17 @@ def _next_break(s, count, room, t, up):
 
 
 @kernel
-def threshold(s, count, room, total, t, g):
-    """t with ``sum clip(s - t, 0, room) = total``, by Newton's method in a bracket; infinite where there is none."""
+def rounding(count, mass):
+    """What a sum of so many terms of one sign may be off by."""
+    return 1e-15 * np.sqrt(float(count)) * mass
+
+
+@kernel
+def threshold(s, count, room, total, slop, t, g):
+    """t with ``sum clip(s - t, 0, room) = total``, by Newton's method in a bracket; infinite where there is none.
+
+    Where the sum is constant towards its total, missing it by the ``slop`` of the two is not missing it.
+    """
     low, high = -np.inf, np.inf
     for _ in range(200):
         found, above, below = 0.0, 0, 0
@@ -66,7 +75,8 @@ def threshold(s, count, room, total, t, g):
             above += (d > 0.0) & (d <= limit)
             below += (d >= 0.0) & (d < limit)
         excess = found - total
-        if abs(excess) <= 2.5e-16 * g:
+        constant = above == 0 if excess > 0.0 else below == 0
+        if abs(excess) <= (max(2.5e-16 * g, slop) if constant else 2.5e-16 * g):
             return _middle_of(s, count, room, t, g)
         if excess > 0.0:
             low = t
@@ -93,7 +103,7 @@ def _balance(entries, total, g, other, mine, work, rooms):
         for k in range(count):
             work[k] = value[first[i] + k] - other[place[first[i] + k]]
         room = caps_of(cap, first[i], count, g, rooms)
-        t = threshold(work, count, room, g * total[i], mine[i], g)
+        t = threshold(work, count, room, g * total[i], g * rounding(count, total[i]), mine[i], g)
         # A row whose listed entries do not suffice goes as far as the list is good for.
         mine[i] = t if abs(t) < np.inf else mine[i] + (g if t > 0.0 else -g)
 
@@ -187,12 +197,14 @@ def _shift(count, label, start, member, lines, columns, g, u, v, r, c, work, roo
     """
     height, enough = u.size, True
     for which in range(count):
-        n, total = 0, 0.0
+        n, total, mass, terms = 0, 0.0, 0.0, 0
         for q in range(start[which], start[which + 1]):
             i = member[q]
             first, place, value, cap = lines if i < height else columns
             i, other, sign = (i, height, 1.0) if i < height else (i - height, 0, -1.0)
-            total += sign * (r[i] if sign > 0.0 else c[i])
+            whole = r[i] if sign > 0.0 else c[i]
+            total += sign * whole
+            mass, terms = mass + whole, terms + first[i + 1] - first[i]
             for k in range(first[i], first[i + 1]):
                 z = place[k]
                 d = (value[k] - u[i]) - v[z] if sign > 0.0 else (value[k] - u[z]) - v[i]
@@ -208,7 +220,7 @@ def _shift(count, label, start, member, lines, columns, g, u, v, r, c, work, roo
                     n += 1
         if n == 0 and abs(total) <= 1e-12:
             continue
-        t = threshold(work, n, rooms, g * total, 0.0, g)
+        t = threshold(work, n, rooms, g * total, g * rounding(terms, mass), 0.0, g)
         enough &= abs(t) < np.inf
         if abs(t) < np.inf:
             for q in range(start[which], start[which + 1]):

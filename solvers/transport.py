@@ -16,7 +16,7 @@ import numpy as np
 
 from ._jit import exact, kernel
 from .bipartite import bound, caps_of, conjugate_gradients, empty_like_caps, put_bound, transposed
-from .rounds import ENOUGH, INNER, MOST_STEPS, STEPS, largest, settle, threshold
+from .rounds import ENOUGH, INNER, MOST_STEPS, STEPS, largest, rounding, settle, threshold
 from .rows import extent, floor_of, kth_largest
 
 __all__ = ["REPORT", "RESIDUAL", "STEPS", "transport", "transport_jacobian"]
@@ -170,7 +170,9 @@ def _begin(x, inverse, top, side, g, r, cap, u):
     work, rooms = np.empty(width), np.empty(width)
     for i in range(u.size):
         _scores(x, i, inverse, top, side, work)
-        t = threshold(work, width, caps_of(cap, i * width, width, g, rooms), g * r[i], 0.0, g)
+        t = threshold(
+            work, width, caps_of(cap, i * width, width, g, rooms), g * r[i], g * rounding(width, r[i]), 0.0, g
+        )
         u[i] = t if abs(t) < np.inf else 0.0
 
 
