@@ -45,7 +45,7 @@ class Rule(NamedTuple):
 POSITIVE = Rule("be > 0 and finite", lambda v: (v > 0) & (v < np.inf))
 NON_NEGATIVE = Rule("be >= 0", lambda v: v >= 0)
 ABOVE_ONE = Rule("be > 1 and finite", lambda v: (v > 1) & (v < np.inf))
-COUNT = Rule("be an integer from 1 to 2^53", lambda v: (v >= 1) & (v % 1 == 0) & (v <= 2**53))
+COUNT = Rule("be an integer from 1 to 2^53", lambda v: (v >= 1) & (np.floor(v) == v) & (v <= 2**53))
 AT_LEAST_ONE = Rule("be >= 1 and finite", lambda v: (v >= 1) & (v < np.inf))
 EDGE_WEIGHT = Rule("be >= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
 

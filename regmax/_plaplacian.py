@@ -31,8 +31,16 @@ _SURE = 1e-13  # of the capacity: a flow known as well as this is known
 def _by_edge(y: Array, p: Spread, d: int) -> tuple[Array, Array]:
     """(differences (rows d, m), their lengths (rows, m)) along the edges, of values laid out by feature."""
     drop = drops(y, p)
-    parts = drop.reshape(len(drop) // d, d, drop.shape[1])
-    return drop, np.abs(drop) if d == 1 else np.linalg.norm(parts, axis=1)
+    return drop, _lengths(drop, d)
+
+
+def _lengths(rows: Array, d: int) -> Array:
+    """Euclidean lengths of the vectors in rows laid out by feature; none overflows that a float can hold."""
+    parts = np.abs(rows.reshape(len(rows) // d, d, rows.shape[1]))
+    if d == 1:
+        return parts[:, 0]
+    largest = parts.max(axis=1)
+    return largest * np.linalg.norm(parts / np.where(largest > 0, largest, 1.0)[:, None], axis=1)
 
 
 def _spread_out(by_edge: Array, d: int) -> Array:
@@ -134,7 +142,7 @@ def slack(y: Array, flow: Array, live: Array, p: Spread, d: int = 1) -> Array:
     """``h(drop) + h*(flow) - <flow, drop>`` summed over the edges, h = c |.|^p / p: 0 where flow and drop agree."""
     c = capacities(live, p)
     drop, size = _by_edge(y, p, d)
-    carried = np.linalg.norm(flow.reshape(len(c), d, c.shape[1]), axis=1)
+    carried = _lengths(flow, d)
     exponent = p["p"][:, None]
     with np.errstate(all="ignore"):
         conjugate = c * (carried / c) ** (exponent / (exponent - 1)) * (exponent - 1) / exponent

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regmax.solvers import flow
+from regmax.solvers import flow, simplex
 from regmax.solvers import transport as solver
 from regmax.solvers._threads import run
 from regmax.solvers.rows import FLOOR
@@ -27,10 +27,13 @@ __all__ = [
     "deliver",
     "even_sums",
     "matched",
+    "multiply_rows",
     "product_call",
+    "require_potentials",
     "require_regular",
     "require_served",
     "solution",
+    "solve_rows",
     "solver_call",
     "started",
 ]
@@ -249,12 +252,21 @@ def require_served(owner: str, batch: Rows, rows: Array, columns: Array, upper: 
     most = columns[k, best].sum() + room[:, ~best].sum()
     scale = np.broadcast_to(unit, len(rows))[k]
     shown = ", ".join(map(str, chosen[:8])) + (", ..." if len(chosen) > 8 else "")
-    need, given = (f"{scale * amount:g}" for amount in (rows[k, chosen].sum(), most))
+    need, given = _told_apart(scale * rows[k, chosen].sum(), scale * most)
     subject, verb, pronoun = ("rows", "they need", "them") if len(chosen) > 1 else ("row", "it needs", "it")
     raise ValueError(
         f"{owner}: {subject} {shown}{_which(k, len(found))} cannot be served, {verb} {need} in all "
         f"and the columns open to {pronoun} take at most {given}"
     )
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Both with as few digits as show that they differ."""
+    for digits in (6, 9, 17):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 # Calls of the solver.
@@ -307,6 +319,34 @@ def product_call(y: Array, v: Array, p: Spread) -> tuple[tuple[Array, ...], tupl
     upper = _wide(p["upper"].astype(y.dtype))  # what is at its bound must be so in the precision of y
     parts = np.empty((len(y), height)), np.empty((len(y), width))
     return (_wide(y), _wide(v), upper), (*parts, np.empty(y.shape))
+
+
+def _lines(a: Array, p: Spread, gamma: Array) -> tuple[Array, Array, Array]:
+    """(the rows of all matrices, the gamma of each, their caps)."""
+    height, width = p["shape"]
+    upper = np.broadcast_to(p["upper"], (len(a), width)).repeat(height, axis=0)
+    return a.reshape(-1, width), np.repeat(gamma, height).astype(a.dtype), np.ascontiguousarray(upper, a.dtype)
+
+
+def solve_rows(x: Array, p: Spread, gamma: Array, out: Array) -> None:
+    """Write the matrices nearest to ``x / gamma`` with the given row sums, entries from 0 to ``upper``."""
+    lines, each, upper = _lines(x, p, gamma)
+    sums = np.where(p["rows"] > 0, p["rows"], 1.0).reshape(-1)  # a row that is masked throughout gets 0
+    run(simplex.budgetmax, (lines, each, upper, sums.astype(x.dtype)), out.reshape(lines.shape))
+    out[np.isnan(out).any(axis=1)] = np.nan
+
+
+def multiply_rows(y: Array, v: Array, p: Spread, gamma: Array, out: Array) -> None:
+    """Write the products of v with the Jacobian of that."""
+    lines, each, upper = _lines(y, p, gamma)
+    run(simplex.budgetmax_jacobian, (lines, v.reshape(lines.shape), each, upper), out.reshape(lines.shape))
+
+
+def require_potentials(operator: Any) -> None:
+    """Raise where columns are free, and have no potentials."""
+    reading = getattr(operator, "reading", "both")
+    if reading != "both":
+        raise ValueError(f"{operator.name}: solve needs the reading 'both', got {reading!r}")
 
 
 def started(owner: str, start: Any, batch: Rows) -> tuple[Array, Array] | None:

@@ -171,8 +171,8 @@ def _candidates(graph, z, c, peak, y, f):
 
 
 @kernel
-def _deepest(graph, c):
-    """How far below the maximum a score may lie before it makes no difference."""
+def _lowest(graph, c):
+    """Below the maximum by so much a score makes no difference; twice what edges can bridge, lest that be rounding."""
     first, _, edge = graph
     widest = 0.0
     for i in range(first.size - 1):
@@ -180,7 +180,7 @@ def _deepest(graph, c):
         for k in range(first[i], first[i + 1]):
             pull += c[edge[k]]
         widest = max(widest, pull)
-    return -2.0 * (1.0 + widest)
+    return -4.0 * (1.0 + widest)
 
 
 @kernel
@@ -194,9 +194,9 @@ def _graphfusedmax_rows(x, gamma, lam, weights, edges, sides, graph, out):
             continue
         scale(row, top, gamma[r], z)
         _capacities(row, lam[r], weights[r % weights.shape[0]], edges, c)
-        depth = _deepest(graph, c)
+        lowest = _lowest(graph, c)
         for i in range(n):
-            z[i] = max(z[i], depth) if row[i] > -np.inf else -np.inf
+            z[i] = max(z[i], lowest) if row[i] > -np.inf else -np.inf
         _candidates(graph, z, c, place_of(row, top), y, f)
         width = _spread(y)
         if y.min() > -np.inf:

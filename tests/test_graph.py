@@ -228,3 +228,23 @@ def test_entries_that_nothing_joins_keep_their_digits():
     for x in ([0.25, 0.5, 2.0**60], [0.25, 0.5, -(2.0**60)], [0.1234567890123, 1e10, -3.0]):
         np.testing.assert_array_equal(prox.graph_tv(x, [], 0.1), x)
         np.testing.assert_array_equal(prox.tv2d([x], 0.0), [x])
+
+
+@pytest.mark.parametrize("size", [1e15, 1e16, 1e100, 1e300])
+def test_scores_of_any_size_beside_edges_nearly_as_strong(size):
+    x = size * np.array([1.0, 0.0])
+    for operator in (
+        regmax.Graphfusedmax(edges=[(0, 1)], lam=0.1 * size),
+        regmax.Tv2dmax(0.1 * size, shape=(1, 2)),
+        regmax.Plaplacemax(1.0, 0.1 * size),
+        regmax.Plaplacemax(1.0, 0.1 * size, edges=[(0, 1)]),
+    ):
+        y = operator(x)
+        np.testing.assert_array_equal(y, [1.0, 0.0])
+        assert operator.certify(x, y).gap <= 1e-15 * size
+
+
+def test_strengths_too_large_for_the_scores_are_certified_as_infinite():
+    x = np.array([1e-300, 0.0, 3e-300])
+    for proximal in (prox.GraphTV([(0, 1), (1, 2)], 1e9), prox.TV(1e12), prox.TV2D(1e12, shape=(1, 3))):
+        assert proximal.certify(x, proximal(x)).error_bound <= 1e-15 * 3e-300

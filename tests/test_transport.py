@@ -181,6 +181,17 @@ def test_masks_with_one_point():
     np.testing.assert_allclose(regmax.kregularmax(x, 40), 1 / 40, rtol=1e-15)
 
 
+@pytest.mark.parametrize(("shape", "k"), [((73, 1), 1), ((165, 1), 1), ((2, 49), 49), ((333, 333), 333)])
+def test_the_only_point_needs_no_walk(shape, k):
+    x = scores(*shape)
+    operator = regmax.Kregularmax(k, gamma=0.1)
+    found = operator.solve(x)
+    assert found.iterations <= 3
+    np.testing.assert_allclose(found.weights, 1 / shape[1], rtol=1e-15)
+    assert np.ptp(found.rows) <= 2 * np.ptp(x) + 1
+    assert operator.certify(x, found.weights).gap <= 1e-14 * np.abs(x).max() * shape[0]
+
+
 def test_what_is_masked_throughout_is_not_there():
     x = scores(5, 7)
     whole = np.full((8, 9), -np.inf)
@@ -216,6 +227,7 @@ def test_a_batch_equals_its_matrices_whatever_the_axes():
 def test_reading_row_is_the_capped_simplex():
     x = scores(5, 8)
     np.testing.assert_array_equal(regmax.kregularmax(x, 3, reading="row"), regmax.budgetmax(x, upper=1 / 3))
+    np.testing.assert_array_equal(prox.kregular(x, 3, reading="row"), regmax.budgetmax(x, upper=1 / 3))
 
 
 # Derivatives, potentials, degrees.
@@ -391,6 +403,7 @@ BLOCK[:3, 2:] = False
             "kregularmax: k must be at most the number of columns that take",
         ),
         (lambda x: regmax.kregularmax(x, 0), ValueError, "kregularmax: k must be an integer from 1"),
+        (lambda x: regmax.kregularmax(x, np.inf), ValueError, "kregularmax: k must be an integer from 1"),
         (
             lambda x: regmax.kregularmax(x, 2, where=CAUSAL),
             ValueError,
@@ -407,6 +420,22 @@ BLOCK[:3, 2:] = False
             "prox.birkhoff: rows 0, 1, 2 cannot be served, they need 3",
         ),
         (lambda x: prox.kregular(x, 3, where=CAUSAL), ValueError, "prox.kregular: row "),
+        (
+            lambda x: prox.kregular(x, 2, reading="row", where=CAUSAL),
+            ValueError,
+            "prox.kregular: row 0 cannot be served, it needs 1 in all and the columns open to it take at most 0.5",
+        ),
+        (
+            lambda x: prox.KRegular(1, "row").solve(x),
+            ValueError,
+            "prox.kregular: solve needs the reading 'both', got 'row'",
+        ),
+        (
+            lambda x: prox.transport(x, np.ones(6), np.ones(6), (1 - 1e-7) / 6),
+            ValueError,
+            "prox.transport: row 0 cannot be served, it needs 1 in all and the columns open to it take at most "
+            "0.9999999",
+        ),
         (
             lambda x: regmax.kregularmax(x, 2, reading="row", where=CAUSAL),
             ValueError,

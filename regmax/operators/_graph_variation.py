@@ -48,8 +48,8 @@ class GraphVariation(Regularizer):
         top = np.where(live, x, -np.inf).max(axis=1, keepdims=True)
         scores = np.where(live, (x - top) / p["gamma"][:, None], 0.0)
         # Raising scores far below the support changes neither it nor the proof, and keeps the digits of the others.
-        reach = 1.0 + largest_throughput(capacity, y.shape[1], p)
-        scores = np.maximum(scores, -2.0 * reach[:, None])
+        bridged = largest_throughput(capacity, y.shape[1], p)
+        scores = np.maximum(scores, -4.0 * (1.0 + bridged)[:, None])
         left = scores - y - outflow(jumping, y.shape[1], p)
         inside = flows(left, np.where(drop == 0, capacity, 0.0), p)
         return y + outflow(jumping + inside, y.shape[1], p)

@@ -15,13 +15,16 @@ from regmax._transport import (
     TransportPolytope,
     deliver,
     even_sums,
+    multiply_rows,
     product_call,
+    require_potentials,
     require_regular,
     solution,
+    solve_rows,
     solver_call,
     started,
 )
-from regmax.solvers import simplex, transport
+from regmax.solvers import transport
 from regmax.solvers._threads import run
 
 __all__ = ["Kregularmax", "kregularmax"]
@@ -77,29 +80,15 @@ class Kregularmax(Regularizer):
 
     def _solve(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         if self.reading == "row":
-            self._solve_rows(x, p, out)
+            solve_rows(x, p, p["gamma"], out)
             return
         inputs, outputs = solver_call(x, p, out=out)
         run(transport.transport, inputs, *outputs)
         deliver(self.name, outputs, out)
 
-    def _solve_rows(self, x: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
-        lines, gamma, upper = self._lines(x, p)
-        run(simplex.budgetmax, (lines, gamma, upper, np.ones_like(gamma)), out.reshape(lines.shape))
-        out[np.isnan(out).any(axis=1)] = np.nan
-
-    def _lines(self, a: NDArray[Any], p: Spread) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """(the rows of all matrices, their gamma, their caps)."""
-        height, width = p["shape"]
-        lines = a.reshape(-1, width)
-        upper = np.broadcast_to(p["upper"], (len(a), width)).repeat(height, axis=0)
-        return lines, np.repeat(p["gamma"], height), np.ascontiguousarray(upper, a.dtype)
-
     def _multiply(self, y: NDArray[Any], v: NDArray[Any], p: Spread, out: NDArray[Any]) -> None:
         if self.reading == "row":
-            lines, gamma, upper = self._lines(y, p)
-            along = v.reshape(lines.shape)
-            run(simplex.budgetmax_jacobian, (lines, along, gamma.astype(y.dtype), upper), out.reshape(lines.shape))
+            multiply_rows(y, v, p, p["gamma"], out)
             return
         inputs, outputs = product_call(y, v, p)
         run(transport.transport_jacobian, inputs, *outputs)
@@ -136,8 +125,7 @@ class Kregularmax(Regularizer):
         That is ``(rows, columns)`` or another solution; near one it takes a few Newton steps, and one that is far from
         any is not used. Everything in float64; only for the reading "both".
         """
-        if self.reading != "both":
-            raise ValueError(f"{self.name}: solve needs the reading 'both', got {self.reading!r}")
+        require_potentials(self)
         batch = self._batch(x, axis, where)
         p = self._spread(batch)
         self._prepare(batch, p)

@@ -153,7 +153,7 @@ def _reachable(scores: NDArray[Any], live: NDArray[Any], p: Spread) -> NDArray[A
     """Scores of maximum 0 over gamma; raised to where they still make no difference, which keeps others' digits."""
     room = 1.0 + largest_throughput(capacities(live, p), scores.shape[1], p)
     with np.errstate(over="ignore"):
-        return np.where(live, np.maximum(scores / p["gamma"][:, None], -2.0 * np.minimum(room, 1e300)[:, None]), 0.0)
+        return np.where(live, np.maximum(scores / p["gamma"][:, None], -4.0 * np.minimum(room, 1e300)[:, None]), 0.0)
 
 
 def plaplacemax(

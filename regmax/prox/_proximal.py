@@ -236,5 +236,6 @@ def power_of_two_above(size: Array) -> Array:
 
 
 def _divided(value: Array, unit: Array) -> Array:
-    """Each row by its unit."""
-    return value / (unit[:, None] if value.ndim == 2 else unit)
+    """Each row by its unit; a strength too large for it is infinite."""
+    with np.errstate(over="ignore"):
+        return value / (unit[:, None] if value.ndim == 2 else unit)

@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regmax._parametrised import Spread
-from regmax._transport import Solution, TransportPolytope, deliver, product_call, solution, solver_call, started
+from regmax._transport import (
+    RowPolytope,
+    Solution,
+    TransportPolytope,
+    deliver,
+    product_call,
+    require_potentials,
+    solution,
+    solver_call,
+    started,
+)
 from regmax.solvers import transport as solver
 from regmax.solvers._threads import run
 
@@ -25,7 +35,7 @@ class Transported(Proximal):
 
     shape: tuple[int, int] | None
 
-    def _domain(self, p: Spread) -> TransportPolytope:
+    def _domain(self, p: Spread) -> RowPolytope:
         return TransportPolytope(p["rows"], p["upper"], p["columns"])
 
     def _solve(self, x: Array, p: Spread, out: Array) -> None:
@@ -58,6 +68,7 @@ class Transported(Proximal):
         start: Solution | tuple[ArrayLike, ArrayLike] | None = None,
     ) -> Solution:
         """The point with its potentials, from those of ``start``, (rows, columns) or a solution; in float64."""
+        require_potentials(self)
         batch = self._batch(x, axis, where)
         p = self._spread(batch)
         self._prepare(batch, p)

@@ -6,7 +6,7 @@ from torch.nn.functional import pad
 from ._derivatives import Slope, times
 from ._rows import row_sum
 
-__all__ = ["capacities", "deepest", "drops", "ends", "gathered", "joined", "slopes"]
+__all__ = ["capacities", "drops", "ends", "gathered", "joined", "lowest", "slopes"]
 
 
 def ends(p):
@@ -52,10 +52,10 @@ def gathered(flow, n, p):
     return _at(tail, flow, n) - _at(head, flow, n)
 
 
-def deepest(c, n, p):
-    """How far below the maximum a score may lie before it makes no difference."""
+def lowest(c, n, p):
+    """Below the maximum by so much a score makes no difference; twice what edges can bridge, lest that be rounding."""
     tail, head = ends(p)
-    return -2 * (1 + (_at(tail, c, n) + _at(head, c, n)).amax(-1, keepdim=True))
+    return -4 * (1 + (_at(tail, c, n) + _at(head, c, n)).amax(-1, keepdim=True))
 
 
 def slopes(pull):

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import pad
 
 from ._derivatives import symmetric
-from ._links import capacities, deepest, slopes
+from ._links import capacities, lowest, slopes
 from ._rows import row_sum, rowwise, scale
 from ._segments import firsts, grouped_product, next_marked, numbered, runs, shifted
 from .sparsemax import project
@@ -68,7 +68,7 @@ def jump_signs(drop, p):
 def weights(x, top, p):
     live = x > -math.inf
     c = capacities(live, p)
-    z = torch.maximum(scale(x, top, p["gamma"]), deepest(c, x.shape[-1], p))
+    z = torch.maximum(scale(x, top, p["gamma"]), lowest(c, x.shape[-1], p))
     return projected(chain_prox(torch.where(live, z, 0), c), live)
 
 

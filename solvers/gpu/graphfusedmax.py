@@ -11,7 +11,7 @@ import math
 import torch
 
 from ._derivatives import symmetric
-from ._links import capacities, deepest, drops, ends, gathered, slopes
+from ._links import capacities, drops, ends, gathered, lowest, slopes
 from ._rows import limits, rowwise, scale, wide
 from ._segments import firsts, group_means, grouped_product, numbered
 from .fusedmax import chain_prox, jump_signs, projected
@@ -118,7 +118,7 @@ def variation_rows(x, top, p):
     """The weights where the penalty is total variation, of rows in the dtype of p."""
     live, (tail, head) = x > -math.inf, ends(p)
     c = capacities(live, p)
-    z = torch.maximum(scale(x, top, p["gamma"]), deepest(c, x.shape[-1], p))
+    z = torch.maximum(scale(x, top, p["gamma"]), lowest(c, x.shape[-1], p))
     z = torch.where(live, z, 0)
     return projected(chain_prox(z, c) if isinstance(tail, slice) else graph_prox(z, c, tail, head), live)
 
