@@ -9,11 +9,11 @@ Sources: Peters, Niculae & Martins 2019; Blondel, Martins & Niculae 2020 for the
 
 import numpy as np
 
-from ._elementary import power, power_near_one, whole_power
+from ._elementary import exp, log, power, power_near_one, whole_power
 from ._jit import inlined, kernel
 from .rows import enter, extent, limits, normalise, room
 from .simplex import sparsemax_row
-from .softmax import softmax_row, weighted_jacobian_row
+from .softmax import even_up_heaviest, softmax_row, weighted_jacobian_row
 from .threshold import MAX_STEPS, onward, safeguarded
 
 __all__ = ["entmax", "entmax_jacobian", "entmax_row", "norm_threshold", "relative_powers", "whole_order"]
@@ -201,15 +201,22 @@ def entmax(x, gamma, alpha, out, start, stop):
 
 
 @inlined
-def relative_powers(y, exponent, out):
-    """Write ``(y / reference)^exponent`` on the support, at most 1, and return the reference, an entry of y."""
+def relative_powers(y, exponent, place, out):
+    """Write ``(y / reference)^exponent`` on the support, and return the reference, an entry of y.
+
+    That is the entry with the largest power, or where the exponent is negative and the ``place`` 2, with the second
+    largest; the largest may then be infinite.
+    """
     zero, one = y.dtype.type(0), y.dtype.type(1)
-    top = extent(y)[0]
-    reference = top
-    if not exponent > zero:
+    reference = extent(y)[0]
+    if exponent < zero:
+        least, second = reference, reference
         for i in range(y.size):
-            out[i] = y[i] if y[i] > zero else top
-        reference = extent(out)[1]
+            if zero < y[i] < least:
+                least, second = y[i], least
+            elif zero < y[i] < second:
+                second = y[i]
+        reference = second if place == 2 else least
     reference = max(reference, limits(y)[0])
     inverse = one / reference
     if exponent == zero:
@@ -221,14 +228,22 @@ def relative_powers(y, exponent, out):
     else:
         for i in range(y.size):
             out[i] = power(y[i] * inverse, exponent, limits(y)[0])
+    if exponent < zero:
+        tiny, infinite = limits(y)[0], y.dtype.type(np.inf)
+        for i in range(y.size):
+            if zero < y[i] < reference:  # one entry at most, whose power may overflow
+                steepness = exponent * log(max(y[i] * inverse, tiny))
+                out[i] = exp(steepness) if steepness < -log(tiny) - one else infinite
     return reference
 
 
 @kernel
 def entmax_jacobian(y, v, gamma, alpha, out, start, stop):
-    """Weights ``y^(2 - alpha)`` on the support; relative to the largest, because alone they may overflow."""
+    """Weights ``y^(2 - alpha)`` on the support, of which the second largest decides: relative to it."""
     two = y.dtype.type(2)
     work = np.empty_like(y[0])
     for r in range(start, stop):
-        reference = relative_powers(y[r], two - alpha[r], work)
+        reference = relative_powers(y[r], two - alpha[r], 2, work)
         weighted_jacobian_row(work, v[r], gamma[r] * reference ** (alpha[r] - two), out[r])
+        if alpha[r] > two:
+            even_up_heaviest(work, out[r])

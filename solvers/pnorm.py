@@ -13,7 +13,7 @@ from ._jit import kernel
 from .entmax import norm_threshold, relative_powers, whole_order
 from .rows import enter, limits, normalise, room, row_sum, scale
 from .simplex import sparsemax_row
-from .softmax import centred
+from .softmax import at_heaviest, centred, even_up_heaviest
 from .threshold import MAX_STEPS, onward, safeguarded
 
 __all__ = ["normmax", "normmax_jacobian", "pnormmax", "pnormmax_jacobian"]
@@ -171,7 +171,7 @@ def normmax_jacobian(y, v, gamma, p, out, start, stop):
     g = np.empty_like(y[0])
     for r in range(start, stop):
         norm = _norm(y[r], p[r])
-        reference = relative_powers(y[r], one + one - p[r], g)
+        reference = relative_powers(y[r], one + one - p[r], 1, g)
         mean = zero
         for i in range(g.size):
             mean += y[r, i] * v[r, i] if y[r, i] > zero else zero
@@ -191,21 +191,20 @@ def pnormmax_jacobian(y, v, gamma, p, out, start, stop):
     for r in range(start, stop):
         norm = _norm(y[r], p[r])
         exponent = one + one - p[r]
-        reference = relative_powers(y[r], exponent, g)
+        reference = relative_powers(y[r], exponent, 2, g)
         inverse = (norm / reference) ** exponent
         c = exponent * inverse / (norm * norm)
-        origin = zero  # v at the largest curvature, where the difference to the mean would cancel
-        for i in range(g.size):
-            origin = v[r, i] if y[r, i] == reference else origin
+        origin = at_heaviest(g, v[r])  # where the difference to the mean would cancel
         along, total, mean, mass = zero, zero, zero, row_sum(y[r])
         for i in range(g.size):
             along += y[r, i] * (v[r, i] - origin) if y[r, i] > zero else zero
         for i in range(g.size):
             if y[r, i] > zero:
                 total += g[i] - c * y[r, i] * mass
-                mean += g[i] * (v[r, i] - origin) - c * y[r, i] * along
+                mean += (g[i] * (v[r, i] - origin) if v[r, i] != origin else zero) - c * y[r, i] * along
         ratio = mean / total if total > zero else zero
         centred(v[r], origin, ratio, out[r])
         for i in range(g.size):
             out[r, i] = g[i] * out[r, i] - c * y[r, i] * (along - ratio * mass) if y[r, i] > zero else zero
+        even_up_heaviest(g, out[r])
         _times(one / (inverse * gamma[r] * (p[r] - one)), out[r])

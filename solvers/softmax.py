@@ -3,11 +3,21 @@
 Source: Boltzmann's distribution; the shift is folklore.
 """
 
+import numpy as np
+
 from ._elementary import exp
 from ._jit import exact, inlined, kernel
 from .rows import enter, extent, normalise, room, row_sum
 
-__all__ = ["centred", "even_jacobian_row", "softmax", "softmax_row", "weighted_jacobian_row"]
+__all__ = [
+    "at_heaviest",
+    "centred",
+    "even_jacobian_row",
+    "even_up_heaviest",
+    "softmax",
+    "softmax_row",
+    "weighted_jacobian_row",
+]
 
 
 @kernel
@@ -69,7 +79,7 @@ def _weighted(g, v, origin, mean, inverse, out):
 
 
 @inlined
-def _at_heaviest(g, v):
+def at_heaviest(g, v):
     """v at the largest weight: where several are, their mean."""
     one, zero, top = g.dtype.type(1), g.dtype.type(0), extent(g)[0]
     total, ties = zero, zero
@@ -81,15 +91,29 @@ def _at_heaviest(g, v):
 
 
 @inlined
+def even_up_heaviest(g, out):
+    """Where a weight is infinite, and no other, its product is what leaves the sum of all at 0."""
+    zero = out.dtype.type(0)
+    if extent(g)[0] < np.inf:
+        return
+    rest = zero
+    for i in range(g.size):
+        rest += out[i] if g[i] < np.inf else zero
+    for i in range(g.size):
+        out[i] = out[i] if g[i] < np.inf else -rest
+
+
+@inlined
 def weighted_jacobian_row(g, v, gamma, out):
     """``(diag g - g g^T / sum g) v / gamma`` with weights ``g >= 0``; an infinite result only where it is not 0.
 
-    v is taken relative to what it is at the largest weight, where the difference to the mean would cancel.
+    v is taken relative to what it is at the largest weight, where the difference to the mean would cancel. Where that
+    weight is infinite, its product is left to ``even_up_heaviest``.
     """
     one, zero = v.dtype.type(1), v.dtype.type(0)
-    total, mean, origin = row_sum(g), zero, _at_heaviest(g, v)
+    total, mean, origin = row_sum(g), zero, at_heaviest(g, v)
     for i in range(v.size):
-        mean += g[i] * (v[i] - origin) if g[i] > zero else zero
+        mean += g[i] * (v[i] - origin) if g[i] > zero and v[i] != origin else zero
     if total == zero:
         out[:] = zero
         return

@@ -9,6 +9,7 @@ import pytest
 import regmax
 from regmax import bench
 from regmax.bench import cases, groups, libraries, table
+from regmax.bench.contender import Contender
 from regmax.cli import main
 from regmax.verify.subject import measure
 
@@ -49,13 +50,15 @@ def small(operator, name="noise, lam 1", shape=(3, 40)):
         regmax.prox.Oscar(0.0, 0.01),
         regmax.prox.Slope(np.linspace(1, 0, 40)),
         regmax.prox.Simplex(),
+        regmax.prox.TV2D(0.3, shape=(4, 10)),
+        regmax.prox.GraphTV(np.stack([np.arange(39), np.arange(1, 40)], axis=1), 0.3),
     ],
     ids=lambda operator: operator.name,
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of other packages
 def test_the_libraries_are_asked_the_same_question(operator):
     """Each that is installed must give our answer, or the table compares apples with pears."""
-    case = small(operator)
+    case = small(operator, shape=(1, 40) if operator.name in ("prox.tv2d", "prox.graph_tv") else (3, 40))
     x = case.rows()
     before = x.copy()
     found = libraries.contenders(case, x)
@@ -69,9 +72,9 @@ def test_the_libraries_are_asked_the_same_question(operator):
 
 def test_the_accuracy_is_that_of_the_answer(monkeypatch):
     def with_a_wrong_one(case, x):
-        yield libraries.Contender("wrong", lambda: case.operator(x) + 0.1)
-        yield libraries.Contender("broken", lambda: 1 / 0)
-        yield libraries.Contender("yardstick", lambda: x.copy(), answers=False)
+        yield Contender("wrong", lambda: case.operator(x) + 0.1)
+        yield Contender("broken", lambda: 1 / 0)
+        yield Contender("yardstick", lambda: x.copy(), answers=False)
 
     monkeypatch.setattr(libraries, "LIBRARIES", {"numpy": ("numpy", with_a_wrong_one)})
     line = table.measure_case(small(regmax.prox.TV(1.0)), 1, 0.01)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import regmax
 from regmax.adapters import cvxpy as witness
 
 from .instances import SIZES, cases, families, feasible_rows, label, numbers, operators, scale, strength
@@ -260,6 +261,26 @@ def test_float32_is_near_float64(n, operator):
         if getattr(operator, "alpha", 1.5) > 2 or (steep > 2 and operator.name != "sparsemax"):
             continue  # the weight of an entry at the threshold is a root of the rounding there; the gap is the law
         np.testing.assert_allclose(y, wide, atol=2e-5, err_msg=family)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("tail", [0.4, 1e-3, 1e-9])
+def test_steep_operators_have_their_derivatives_between_two_weights(tail, dtype):
+    """Closed forms of what moves from one weight to the other; curvatures at small weights need not be numbers."""
+    y = np.array([tail, 0.0, 1 - tail], dtype)
+    v = np.array([0.3, 5.0, -0.2], dtype)
+    small, large = (np.longdouble(w) for w in (y[0], y[2]))
+    for steep in (5.0, 30.0, 80.0):
+        e = steep - 2
+        norm = (small**steep + large**steep) ** (1 / np.longdouble(steep))
+        apart = (small / norm) ** (steep - 1) - (large / norm) ** (steep - 1)
+        curvature = (steep - 1) * ((small / norm) ** e + (large / norm) ** e) - e * apart**2
+        for operator, moved in (
+            (regmax.Entmax(steep, gamma=2.0), 0.5 / (2 * (small**e + large**e))),
+            (regmax.Pnormmax(steep, gamma=2.0), 0.5 / (2 * curvature)),
+        ):
+            expected = moved * np.array([1.0, 0.0, -1.0])
+            np.testing.assert_allclose(operator.jacobian(y, v), expected, rtol=2e4 * np.finfo(dtype).eps)
 
 
 def test_limits_in_gamma():

@@ -3,7 +3,6 @@
 import importlib
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -13,23 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cases import Case
+from .contender import Contender
+from .graph_libraries import cut_pursuit, douglas_rachford, maximum_flows
 
-__all__ = ["LIBRARIES", "Contender", "contenders", "installed", "set_threads"]
+__all__ = ["LIBRARIES", "contenders", "installed", "set_threads"]
 
 Array = NDArray[Any]
 Call = Callable[[], Any]
 
-_LARGEST_IMAGE = 1 << 18  # entries of an image that takes others seconds, not minutes
 _LARGEST_WITNESS = 1 << 16
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One cell of a table: a call that is ready to be timed. ``answers`` is False for a yardstick."""
-
-    name: str
-    call: Call
-    answers: bool = True
 
 
 def _rows(function: Callable[[Array], Array], x: Array) -> Call:
@@ -158,20 +149,6 @@ def _prox_tv(case: Case, x: Array) -> Iterator[Contender]:
             yield from _of_tv(case, x, "prox_tv condat", lambda row: prox_tv.tv1_1d(row, lam, method="condat"))
 
 
-def _flattened(solve: Call) -> Array:
-    return np.asarray(solve()).reshape(1, -1)
-
-
-def _prox_tv_images(case: Case, x: Array) -> Iterator[Contender]:
-    import prox_tv
-
-    if case.operator.name == "prox.tv2d" and x.size <= _LARGEST_IMAGE:
-        image, lam = x.reshape(case.operator.shape), float(case.operator.lam)
-        for rounds in (35, 1000):
-            solve = partial(prox_tv.tv1_2d, image, lam, max_iters=rounds)
-            yield Contender(f"prox_tv DR {rounds}", partial(_flattened, solve))
-
-
 def _cvxpy(case: Case, x: Array) -> Iterator[Contender]:
     from regmax.adapters import cvxpy as adapter
 
@@ -264,7 +241,9 @@ LIBRARIES: dict[str, tuple[str, Callable[[Case, Array], Iterator[Contender]]]] =
     "ot": ("POT", _pot),
     "entmax": ("entmax", _entmax),
     "condat_tv": ("condat-tv", _condat),
-    "prox_tv": ("prox-tv", lambda case, x: chain(_prox_tv(case, x), _prox_tv_images(case, x))),
+    "prox_tv": ("prox-tv", lambda case, x: chain(_prox_tv(case, x), douglas_rachford(case, x))),
+    "pycut_pursuit": ("pycut-pursuit", cut_pursuit),
+    "maxflow": ("PyMaxflow", maximum_flows),
     "torchsparseattn": ("torchsparseattn", _torchsparseattn),
     "copt": ("copt", _copt),
     "sklearn": ("scikit-learn", _sklearn),

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from regmax.verify.subject import measure
 
 from .cases import Case, cases
-from .libraries import Contender, contenders, set_threads
+from .contender import Contender
+from .libraries import contenders, set_threads
 
 __all__ = ["Line", "Measured", "measure_group", "text", "yardstick"]
 

@@ -49,9 +49,12 @@ def weights(x, top, p):
 
     A shift by the maximum would not do: capped scores at the top do not decide the rest, but could swallow it.
     """
-    gamma, upper, total = p["gamma"], p["upper"], p["total"]
+    upper, total = p["upper"], p["total"]
     tiny, eps, huge = limits(x)
     live = x > -math.inf
+    # Differences of the largest numbers would overflow.
+    down = torch.where(torch.where(live, x.abs(), 0).amax(-1, keepdim=True) > huge / 8, 0.125, 1.0).to(x.dtype)
+    x, top, gamma = x * down, top * down, p["gamma"] * down
     least = torch.where(live, x, top).amin(-1, keepdim=True)
     reach = torch.maximum(gamma * total, least.abs() * (2 * eps)).clamp_min(tiny)
     low, high = _shrink(x, gamma, upper, total, (least - reach).clamp_min(-huge), top)

@@ -4,16 +4,17 @@ Sources: Peters, Niculae & Martins 2019; Blondel, Martins & Niculae 2020.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 
-from ._derivatives import per_row, symmetric, weighted_product
+from ._derivatives import per_row, symmetric, times
 from ._rows import limits, row_sum, rowwise, scale
 from ._threshold import enclose, from_the_left, missing_share
 from .softmax import softmax_rows
 from .sparsemax import sparsemax_rows
 
-__all__ = ["jvp", "power", "relative_powers", "smooth_power", "vjp", "weights"]
+__all__ = ["jvp", "lesser_powers", "power", "raised", "relative_powers", "smooth_power", "vjp", "weights"]
 
 
 def power(d, exponent):
@@ -89,20 +90,63 @@ def smooth_power(x, exponent):
     return torch.exp(exponent * torch.log(x))
 
 
+def _extremes(y):
+    """(the largest, the smallest and the second smallest entry of the support), constants; 1 where there is none."""
+    fixed = y.detach()
+    low = torch.where(y > 0, fixed, math.inf).topk(min(2, y.shape[-1]), largest=False).values
+    least, second = low[:, :1], low[:, -1:]
+    found = (fixed.amax(-1, keepdim=True), least, torch.where(second < math.inf, second, least))
+    return (torch.where((one > 0) & (one < math.inf), one, 1) for one in found)
+
+
+def _relative(y, seen, reference, exponent):
+    return torch.where(seen, smooth_power(torch.where(seen, y / reference, 1), exponent), 0)
+
+
 def relative_powers(y, exponent):
     """``(y / reference)^exponent`` on the support, at most 1, and the reference, a constant: an entry of y."""
-    seen = y > 0
-    fixed = y.detach()
-    largest, least = fixed.amax(-1, keepdim=True), torch.where(seen, fixed, math.inf).amin(-1, keepdim=True)
+    largest, least, _ = _extremes(y)
     reference = torch.where(exponent > 0, largest, least)
-    reference = torch.where((reference > 0) & (reference < math.inf), reference, 1)
-    return torch.where(seen, smooth_power(torch.where(seen, y / reference, 1), exponent), 0), reference
+    return _relative(y, y > 0, reference, exponent), reference
+
+
+class Lesser(NamedTuple):
+    """Powers of the support without the largest of them, which may not be representable beside the others."""
+
+    powers: torch.Tensor
+    at: torch.Tensor  # where the largest is
+    inverse: torch.Tensor  # 1 / the largest
+    reference: torch.Tensor  # an entry of y, a constant to which all is relative
+
+    def product(self, moved, mean):
+        """``g (moved - mean)`` of all of them where it sums to 0, the largest included; ``moved`` is 0 there."""
+        out = self.powers * (moved - mean)
+        return out.scatter_add(-1, self.at, -row_sum(out))
+
+
+def lesser_powers(y, exponent):
+    """``y^exponent`` relative to the largest power, for negative exponents to the second largest."""
+    largest, _, second = _extremes(y)
+    reference = torch.where(exponent > 0, largest, second)
+    at = torch.where(y > 0, torch.where(exponent > 0, -y.detach(), y.detach()), math.inf).argmin(-1, keepdim=True)
+    others = (y > 0) & (torch.arange(y.shape[-1], device=y.device) != at)
+    heaviest = y.gather(-1, at)
+    inverse = _relative(heaviest, heaviest > 0, reference, -exponent)
+    return Lesser(_relative(y, others, reference, exponent), at, inverse, reference)
+
+
+def raised(values, base, exponent):
+    """``values base^exponent``, whose halves may be representable where the power is not."""
+    half = base ** (exponent / 2)
+    return times(half, times(half, values))
 
 
 def _product(x, y, labels, v, p):
     exponent = 2 - p["alpha"]
-    g, reference = relative_powers(y, exponent)
-    return weighted_product(g, v) * reference**exponent / p["gamma"]
+    g = lesser_powers(y, exponent)
+    moved = v - v.gather(-1, g.at)
+    mean = row_sum(g.powers * moved) * g.inverse / (1 + row_sum(g.powers) * g.inverse)
+    return raised(g.product(moved, mean), g.reference, exponent) / p["gamma"]
 
 
 def _log_slope(y, e):

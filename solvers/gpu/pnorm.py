@@ -8,7 +8,7 @@ import torch
 from ._derivatives import per_row, ratio, symmetric
 from ._rows import limits, row_sum, rowwise, scale
 from ._threshold import enclose, from_the_left, missing_share
-from .entmax import power, relative_powers, smooth_power
+from .entmax import lesser_powers, power, raised, relative_powers, smooth_power
 from .sparsemax import sparsemax_rows
 
 __all__ = ["normmax_jvp", "normmax_vjp", "normmax_weights", "pnormmax_jvp", "pnormmax_vjp", "pnormmax_weights"]
@@ -88,21 +88,24 @@ def _normmax_product(x, y, labels, v, p):
     g, reference = relative_powers(y, 2 - p)
     moved = g * (v - row_sum(y * v))
     moved = moved - y * row_sum(moved)
-    return moved * (norm * (reference / norm) ** (2 - p) / (gamma * (p - 1)))
+    return raised(moved, reference / norm, 2 - p) * norm / (gamma * (p - 1))
 
 
 def _pnormmax_product(x, y, labels, v, p):
     """``H - H 1 1^T H / (1^T H 1)``, ``gamma (p-1) H = (y / N)^(2-p) - (2-p) / N^2 y y^T``, N the norm of y."""
     gamma, p = p["gamma"], p["p"]
     norm = _norm(y, p)
-    g, reference = relative_powers(y, 2 - p)
-    inverse = (norm / reference) ** (2 - p)
+    g = lesser_powers(y, 2 - p)
+    inverse = (norm / g.reference) ** (2 - p)
     c = (2 - p) * inverse / (norm * norm)
-    moved = v - v.gather(-1, g.detach().argmax(-1, keepdim=True))
-    moved = torch.where(y > 0, moved, 0)
+    moved = torch.where(y > 0, v - v.gather(-1, g.at), 0)
     mass, along = row_sum(y), row_sum(y * moved)
-    mean = ratio(row_sum(g * moved - c * y * along), row_sum(g - c * y * mass))
-    return (g * (moved - mean) - c * y * (along - mean * mass)) / (inverse * gamma * (p - 1))
+    mean = row_sum(g.powers * moved - c * y * along) * g.inverse
+    mean = ratio(mean, 1 + row_sum(g.powers - c * y * mass) * g.inverse)
+    even = (2 - p) / (norm * norm) * y * (along - mean * mass)
+    even = even.scatter(-1, g.at, 0)
+    even = even.scatter_add(-1, g.at, -row_sum(even))
+    return (raised(g.product(moved, mean), g.reference / norm, 2 - p) - even) / (gamma * (p - 1))
 
 
 def _change(rises):

@@ -152,6 +152,19 @@ def test_products_are_those_of_numpy(operator, device):
     compare_with_numpy(operator, scattered(operator), device)
 
 
+@pytest.mark.parametrize("operator", [regmax.Entmax(30.0), regmax.Pnormmax(50.0)], ids=label)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_steep_products_are_those_of_numpy(operator, dtype, device):
+    rng = np.random.default_rng(0)
+    x, v = (rng.normal(size=(200, 30)).astype(dtype) for _ in range(2))
+    _, y, labels, p = solve(operator, x, device)
+    product = TWINS[operator.name].vjp(None, y, labels, torch.as_tensor(v, device=device), p, ())[0].cpu().numpy()
+    expected = operator.jacobian(y.cpu().numpy(), v)
+    assert np.isfinite(product).all()
+    sizes = np.maximum(np.abs(expected).max(axis=1, keepdims=True), 1.0)
+    np.testing.assert_allclose(product / sizes, expected / sizes, atol=1e3 * np.finfo(dtype).eps)
+
+
 @every_operator
 def test_products_are_adjoint(operator, device):
     x = scattered(operator)
