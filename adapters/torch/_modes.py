@@ -5,7 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["assert_later", "compiling", "derivatives", "forward_over_forward", "has_memory", "plain", "transformed"]
+__all__ = [
+    "assert_later",
+    "compiling",
+    "derivatives",
+    "forward_over_forward",
+    "has_memory",
+    "plain",
+    "transformed",
+    "within",
+]
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
@@ -18,6 +27,16 @@ def transformed() -> bool:
         return torch._C._are_functorch_transforms_active()
     except AttributeError:
         return True
+
+
+def within(x: Any) -> Any:
+    """The tensor that transforms of torch.func have wrapped; x where this torch cannot tell."""
+    try:
+        while isinstance(x, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x):
+            x = torch._C._functorch.get_unwrapped(x)
+    except AttributeError:
+        pass
+    return x
 
 
 def forward_over_forward() -> bool:

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from . import _modes, _ops
 from ._call import Call, call_of
+from ._checks import require_parameters
 from ._declared import Declared, Operator, operator_of, shipped
-from ._rows import Layout, parameter_rows, scores, weights_like
-from ._sharded import is_sharded, solve_sharded
+from ._rows import Layout, is_sharded, parameter_rows, scores, weights_like
+from ._sharded import solve_sharded
 
 __all__ = ["argmax"]  # and the operators, below
 
@@ -134,6 +135,8 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     """Scores and parameters in rows, checked; ``exact``: masked entries are -inf and no other number."""
     fixed, tensors = _split(operator, values, x)
     mode = "traced" if _modes.compiling() else "fast" if _modes.plain(x, *tensors.values()) else "full"
+    if mode == "full" and is_sharded(_modes.within(x)):
+        raise TypeError(f"{operator.name}: x must be no DTensor within transforms of torch.func")
     pair = operator.matrix and fixed.get("shape") is None
     exact = exact or mode != "fast" or not _ops.on_host(x)
     rows, layout = scores(operator.name, x, dim, mask, pair, exact)
@@ -148,7 +151,7 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     spread = {
         name: parameter_rows(operator.name, by_name[name], value, layout, rows) for name, value in tensors.items()
     }
-    if mode != "fast" or not _ops.on_host(x):
+    if exact:
         _check_numbers(operator, fixed)
     if mode != "fast":
         spread = {**spread, **_all_rows(operator, fixed, rows)}
@@ -156,6 +159,14 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     call = (Call if mode == "traced" else call_of)(operator, tuple(spread), tuple(fixed.items()))
     moving = any(value.is_floating_point() for value in tensors.values())
     return Problem(operator, rows, layout, call, tuple(spread.values()), mode, moving)
+
+
+def checked(operator: Operator, x: Tensor, values: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the rows of x as tensors, by name, checked like those of every call."""
+    found = problem(operator, x, -1, None, values, exact=True)
+    p = _ops.parameters(found.call, found.rows, found.values)
+    require_parameters(found.call, found.rows, p)
+    return p
 
 
 def solve(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
