@@ -76,6 +76,8 @@ def require_real(owner: str, name: str, x: Any) -> None:
     """Raise one sentence where ``x`` is not a dense tensor of real numbers."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{owner}: {name} must be a tensor, got {type(x).__name__}")
+    if type(x).__name__ == "MaskedTensor":
+        raise TypeError(f"{owner}: {name} must be a plain tensor, got MaskedTensor; a mask is an argument of its own")
     if x.is_nested or x.layout != torch.strided:
         kind = "a nested tensor" if x.is_nested else f"layout {x.layout}"
         raise TypeError(f"{owner}: {name} must be a dense tensor, got {kind}")
@@ -115,18 +117,19 @@ def problem_dims(owner: str, dim: Any, ndim: int, pair: bool) -> tuple[int, ...]
     return first, second
 
 
-def require_mask(owner: str, x: Tensor, mask: Any) -> None:
+def require_mask(owner: str, x: Tensor, mask: Any, name: str = "mask") -> None:
     """Raise one sentence where ``mask`` cannot mask the entries of ``x``."""
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.layout != torch.strided:
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.layout != torch.strided or mask.is_nested:
         got = type(mask).__name__
         if isinstance(mask, Tensor):
             got = str(mask.dtype) if mask.layout == torch.strided else str(mask.layout)
-        raise TypeError(f"{owner}: mask must be a dense boolean tensor, got {got}")
+            got = "a nested tensor" if mask.is_nested else got
+        raise TypeError(f"{owner}: {name} must be a dense boolean tensor, got {got}")
     if mask.device != x.device:
-        raise ValueError(f"{owner}: mask must be on the device {x.device} of x, got {mask.device}")
+        raise ValueError(f"{owner}: {name} must be on the device {x.device} of x, got {mask.device}")
     if not _broadcasts(mask.shape, x.shape):
         raise ValueError(
-            f"{owner}: mask must broadcast to the shape {tuple(x.shape)} of x, got shape {tuple(mask.shape)}"
+            f"{owner}: {name} must broadcast to the shape {tuple(x.shape)} of x, got shape {tuple(mask.shape)}"
         )
 
 

@@ -5,13 +5,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from regmax import Regularizer
 
 from . import _modes, _ops
 from ._call import Call, call_of
 from ._checks import require_parameters
-from ._declared import Declared, Operator, operator_of, shipped
-from ._rows import Layout, is_sharded, parameter_rows, scores, weights_like
+from ._declared import Declared, Operator, operator_of, shipped, values_of
+from ._rows import Layout, is_sharded, parameter_rows, require_mask, require_real, scores, weights_like
 from ._sharded import solve_sharded
 
 __all__ = ["argmax"]  # and the operators, below
@@ -206,7 +208,20 @@ def argmax(omega: Any, x: Tensor, dim: Any = -1, mask: Tensor | None = None) -> 
     -----
     Source: regmax.
     """
-    return solve(operator_of(type(omega)), x, dim, mask, omega._fields())
+    if not isinstance(omega, Regularizer):
+        got = "a layer" if isinstance(omega, nn.Module) else type(omega).__name__
+        got = f"the class {omega.__name__}" if isinstance(omega, type) else got
+        raise TypeError(f"argmax: omega must be an operator such as regmax.Sparsemax(), got {got}")
+    operator = operator_of(type(omega))
+    return solve(operator, x, dim, mask, values_of(operator, omega))
+
+
+def handed(omega: Any, x: Tensor, axis: Any = -1, where: Any = None) -> Tensor:
+    """:func:`argmax` for a tensor that was given to NumPy's side, in the words of that."""
+    require_real(omega.name, "x", x)
+    if where is not None:
+        require_mask(omega.name, x, where, "where")
+    return argmax(omega, x, axis, where)
 
 
 _DOCUMENTATION = """{first}

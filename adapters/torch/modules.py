@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from regmax._parameters import ABOVE_ONE, AT_LEAST_ONE, EDGE_WEIGHT, NON_INCREASING, NON_NEGATIVE, POSITIVE
 
-from ._declared import Declared, Operator, shipped
+from ._declared import Declared, Operator, shipped, values_of
 from .functional import check_parameter, described, solve
 
 __all__ = ["Weights"]  # and the operators, below
@@ -150,8 +150,7 @@ class Weights(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The weights of the scores ``x``."""
-        values = {declared.name: getattr(self, declared.name) for declared in self.operator.parameters}
-        return solve(self.operator, x, self.dim, mask, values)
+        return solve(self.operator, x, self.dim, mask, values_of(self.operator, self))
 
     def extra_repr(self) -> str:
         """The parameters, arrays by their shape."""

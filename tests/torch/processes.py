@@ -111,6 +111,30 @@ def second_derivatives_are_whole(mesh):
             same(one, other)
 
 
+def losses_are_those_of_all_rows(mesh):
+    x, labels = drawn(6, 5, 8), torch.arange(30).reshape(6, 5) % 8
+    labels[1, 2] = labels[4, 0] = -100
+    weight = torch.linspace(0.5, 2.0, 8).double()
+    points = torch.softmax(drawn(6, 5, 8, seed=1), -1)
+    layer, alone = (rt.Entmax(alpha=1.6, learn="alpha").double() for _ in range(2))
+    given = ({}, {"weight": weight, "label_smoothing": 0.1}, {"reduction": "sum"}, {"reduction": "none"})
+    for more, target, placed in itertools.product(given, (labels, points), placements(mesh, 0, 1)):
+        if target is points and "weight" in more:
+            continue
+        scores, whole = distribute_tensor(x, mesh, placed).requires_grad_(), leaf(x)
+        layer.zero_grad()
+        alone.zero_grad()
+        there = target if mesh.ndim == 1 else distribute_tensor(target, mesh, placed)
+        value, expected = (rt.FenchelYoungLoss(one, **more) for one in (layer, alone))
+        value, expected = value(scores, there), expected(whole, target)
+        same(value, expected)
+        value.sum().backward()
+        expected.sum().backward()
+        same(scores.grad, whole.grad)
+        for mine, theirs in zip(layer.parameters(), alone.parameters(), strict=True):
+            same(mine.grad, theirs.grad)
+
+
 def a_sharded_problem_is_refused(mesh):
     x = distribute_tensor(torch.zeros(4, 6), mesh, [Shard(1)] * mesh.ndim)
     with pytest.raises(ValueError, match=r"sparsemax: x must not be sharded along the dims \(1,\)"):
@@ -123,6 +147,7 @@ def a_sharded_problem_is_refused(mesh):
 def bad_input_is_the_sentence_of_plain_tensors(mesh):
     placed = [Shard(0)] + [Replicate()] * (mesh.ndim - 1)
     x = distribute_tensor(torch.zeros(4, 6), mesh, placed)
+    loss = rt.FenchelYoungLoss(regmax.Softmax())
     for kind, sentence, call in (
         (TypeError, "entmax: alpa is not one of its parameters", lambda: rt.entmax(x, alpa=torch.ones(()))),
         (TypeError, "entmax: mask must be a dense boolean tensor, got list", lambda: rt.entmax(x, mask=[1])),
@@ -134,6 +159,10 @@ def bad_input_is_the_sentence_of_plain_tensors(mesh):
         (ValueError, r"k must be at most the number of columns", lambda: rt.kregularmax(x, k=7)),
         (TypeError, r"kregularmax: beta is not one of its parameters", lambda: rt.kregularmax(x, beta=7)),
         (TypeError, "entmax: alpha must be a plain tensor, as x is", lambda: rt.entmax(torch.zeros(4, 6), alpha=x)),
+        (ValueError, r"softmax loss: target must have the shape \(4,\) for labels", lambda: loss(x, torch.zeros(3))),
+        (TypeError, "softmax loss: target must be a tensor, got list", lambda: loss(x, [0])),
+        (TypeError, "target must be a plain tensor, as x is", lambda: loss(torch.zeros(4, 6), x)),
+        (ValueError, "softmax: x must not be sharded", lambda: loss(x.redistribute(mesh, [Shard(1)] * mesh.ndim), x)),
         (TypeError, "entmax: x must be no DTensor within", lambda: torch.vmap(rt.entmax)(x)),
         (TypeError, "entmax: x must be no DTensor within", lambda: torch.func.grad(lambda x: rt.entmax(x).sum())(x)),
     ):
@@ -176,6 +205,7 @@ CHECKS = (
     rows_stay_where_they_are,
     layers_learn_alike,
     second_derivatives_are_whole,
+    losses_are_those_of_all_rows,
     a_sharded_problem_is_refused,
     bad_input_is_the_sentence_of_plain_tensors,
     rows_of_balanced_matrices_may_be_spread,
