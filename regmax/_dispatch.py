@@ -4,12 +4,16 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["adapter_for"]
+__all__ = ["adapter_for", "register"]
 
-_ADAPTERS = {"torch": "regmax.adapters.torch.functional"}
-
-
+_ADAPTERS = {"torch": "regmax.adapters.torch"}
 _frameworks: dict[type, str | None] = {}
+_loaded: dict[str, Callable[..., Any]] = {}
+
+
+def register(framework: str, argmax: Callable[..., Any]) -> None:
+    """What an adapter calls when it is imported: ``argmax(operator, x, axis, where)`` is how it takes its arrays."""
+    _loaded[framework] = argmax
 
 
 def _framework(kind: type) -> str | None:
@@ -19,9 +23,13 @@ def _framework(kind: type) -> str | None:
 
 
 def adapter_for(x: Any) -> Callable[..., Any] | None:
-    """``handed(operator, x, axis, where)`` of the adapter of the framework that x comes from, if it is one."""
+    """``argmax(operator, x, axis, where)`` of the adapter of the framework that x comes from, if it is one."""
     kind = type(x)
     if kind not in _frameworks:
         _frameworks[kind] = _framework(kind)
     framework = _frameworks[kind]
-    return None if framework is None else importlib.import_module(_ADAPTERS[framework]).handed
+    if framework is None:
+        return None
+    if framework not in _loaded:
+        importlib.import_module(_ADAPTERS[framework])
+    return _loaded[framework]

@@ -1,5 +1,6 @@
 """In which mode of torch a call is made. The private names that tell are used here and nowhere else."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ __all__ = [
     "derivatives",
     "forward_over_forward",
     "has_memory",
+    "no_autocast",
     "plain",
     "transformed",
     "within",
@@ -70,6 +72,12 @@ def _watched() -> bool:
         return torch.autograd.forward_ad._current_level >= 0 or torch._C._len_torch_dispatch_stack() > 0
     except AttributeError:
         return True
+
+
+def no_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    """Operations in the dtypes of their operands, where the device of x has other ways at all."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def assert_later(good: Tensor, sentence: str) -> None:

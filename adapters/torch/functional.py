@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import regmax
 from regmax import Regularizer
+from regmax._dispatch import register
 
 from . import _modes, _ops
 from ._call import Call, call_of
@@ -216,12 +218,35 @@ def argmax(omega: Any, x: Tensor, dim: Any = -1, mask: Tensor | None = None) -> 
     return solve(operator, x, dim, mask, values_of(operator, omega))
 
 
+def _require_handed(operator: Operator, x: Tensor, where: Any) -> None:
+    require_real(operator.name, "x", x)
+    if where is not None:
+        require_mask(operator.name, x, where, "where")
+
+
 def handed(omega: Any, x: Tensor, axis: Any = -1, where: Any = None) -> Tensor:
     """:func:`argmax` for a tensor that was given to NumPy's side, in the words of that."""
-    require_real(omega.name, "x", x)
-    if where is not None:
-        require_mask(omega.name, x, where, "where")
+    _require_handed(operator_of(type(omega)), x, where)
     return argmax(omega, x, axis, where)
+
+
+register("torch", handed)
+
+
+def _let_compilers_follow(operator: Operator, original: Any) -> None:
+    """Have torch.compile trace a function of NumPy's side without making an instance, which it cannot follow."""
+    own = inspect.signature(original).parameters.values()
+    default = inspect.signature(original).parameters["axis"].default
+    names = [one.name for one in own if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD][1:]
+
+    def traced(x: Any, *given: Any, axis: Any = default, where: Any = None, **values: Any) -> Any:
+        values = {**dict(zip(names[: len(given)], given, strict=True)), **values}
+        if not isinstance(x, Tensor):
+            return operator.kind(**values).argmax(x, axis, where)
+        _require_handed(operator, x, where)
+        return solve(operator, x, axis, where, values)
+
+    torch.compiler.substitute_in_graph(original, skip_signature_check=True)(traced)
 
 
 _DOCUMENTATION = """{first}
@@ -298,3 +323,5 @@ def _function(operator: Operator) -> Any:
 for _name, _operator in shipped().items():
     globals()[_name] = _function(_operator)
     __all__ += [_name]
+    if hasattr(regmax, _name):
+        _let_compilers_follow(_operator, getattr(regmax, _name))

@@ -61,6 +61,12 @@ def function(name):
     return lambda x, **more: getattr(rt, name)(x, **{**SETTINGS[name], **more})
 
 
+def of_any_size(name):
+    """The operator on scores of any size; those of matrices on their last two dims."""
+    settings = {key: value for key, value in SETTINGS[name].items() if key != "shape"}
+    return lambda x: getattr(rt, name)(x, **settings)
+
+
 def in_numpy(name):
     """The same operator of NumPy."""
     given = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in SETTINGS[name].items()}

@@ -292,8 +292,12 @@ def test_tensors_without_memory_of_their_own():
     for name in NAMES:
         f = getattr(rt, name)
         given = {k: v.to("meta") if isinstance(v, torch.Tensor) else v for k, v in SETTINGS[name].items()}
-        y = f(x.to("meta"), **given)
+        leaf = x.to("meta").requires_grad_()
+        y = f(leaf, **given)
         assert (y.device.type, y.shape, y.dtype) == ("meta", x.shape, x.dtype)
+        for more in (False, True):
+            (g,) = torch.autograd.grad((y**2).sum(), leaf, create_graph=more, retain_graph=True)
+            assert (g.device.type, g.shape, g.dtype) == ("meta", x.shape, x.dtype)
 
 
 def test_integers_and_empty_graphs():
