@@ -68,8 +68,7 @@ def _split(operator: Operator, values: dict[str, Any], x: Any) -> tuple[dict[str
     """The parameters that are fixed, and those that are tensors."""
     fixed: dict[str, Any] = {}
     tensors: dict[str, Tensor] = {}
-    if hasattr(values.get("edges"), "tocoo"):
-        values = {**values, **_of_adjacency(operator, values)}
+    values = with_edges(operator, values)
     for declared in operator.parameters:
         value = values.pop(declared.name, declared.default)
         if not isinstance(value, Tensor) and type(value) is not float:
@@ -80,10 +79,12 @@ def _split(operator: Operator, values: dict[str, Any], x: Any) -> tuple[dict[str
     return fixed, tensors
 
 
-def _of_adjacency(operator: Operator, values: dict[str, Any]) -> dict[str, Any]:
-    """Edges and their weights of a sparse adjacency matrix."""
+def with_edges(operator: Operator, values: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, a sparse adjacency matrix among them replaced by its edges and their weights."""
+    if not hasattr(values.get("edges"), "tocoo"):
+        return values
     found = operator.kind(edges=values["edges"], weights=values.get("weights"))._fields()  # type: ignore[call-arg]
-    return {"edges": found["edges"], "weights": found["weights"]}
+    return {**values, "edges": found["edges"], "weights": found["weights"]}
 
 
 def _check_number(operator: Operator, declared: Declared, value: Any) -> None:

@@ -375,6 +375,10 @@ BAD = [
     (TypeError, "learn must be names of parameters, got True", lambda: rt.Entmax(learn=True)),
     (ValueError, "entmax: alpha must be > 0 and finite, got -1", lambda: rt.Entmax(alpha=-1)),
     (ValueError, "fusedmax: lam must start above 0 to be learned, got 0.0", lambda: rt.Fusedmax(lam=0.0, learn="lam")),
+    (TypeError, r"learn must be names of parameters, got \(3,\)", lambda: rt.Entmax(learn=(3,))),
+    (TypeError, r"learn must be names of parameters, got \[3\]", lambda: rt.Entmax(learn=[3])),
+    (ValueError, "lam must start at a finite value to be l", lambda: rt.Fusedmax(lam=float("inf"), learn="lam")),
+    (ValueError, "upper must start at a finite", lambda: rt.Budgetmax(upper=torch.tensor([1, np.inf]), learn="upper")),
     (ValueError, "reduction must be one of", lambda: rt.FenchelYoungLoss(regmax.Softmax(), reduction="x")),
     (TypeError, "omega must be an operator of regmax, got str", lambda: rt.fenchel_young_loss("softmax", _x(), _x())),
     (
