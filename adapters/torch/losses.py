@@ -71,6 +71,18 @@ class _FenchelYoung(torch.autograd.Function):
         return torch.sum(_FenchelYoung._slope(ctx) * dx, dim=-1), None
 
 
+class _Plain(_FenchelYoung):
+    """The same for plain eager calls, without the rules for transforms, which take torch longer than the loss."""
+
+    setup_context = staticmethod(torch.autograd.Function.setup_context)
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        output = _FenchelYoung.forward(*inputs)
+        _FenchelYoung.setup_context(ctx, inputs, output)
+        return output
+
+
 def _loss(found: Problem, p: dict[str, Any], t: Tensor, labelled: bool) -> Tensor:
     """The loss per row.
 
@@ -79,7 +91,8 @@ def _loss(found: Problem, p: dict[str, Any], t: Tensor, labelled: bool) -> Tenso
     """
     simple = not (found.moving or t.requires_grad) and (found.mode == "fast" or (found.mode == "full" and labelled))
     if simple and not _modes.forward_over_forward():
-        return _FenchelYoung.apply(found, p, found.rows, t)[0]
+        kind = _Plain if found.mode == "fast" and _modes.plain(t) else _FenchelYoung
+        return kind.apply(found, p, found.rows, t)[0]
     return _value(p, found.operator, found.rows, found.weights(found.rows), t)
 
 
@@ -92,8 +105,9 @@ def _require(owner: str, target: Any, layout: Layout, fast: bool) -> None:
         raise ValueError(f"{owner}: target must be on the device {layout.device} of x, got {target.device}")
 
 
-def _labels(owner: str, target: Tensor, layout: Layout, ignore_index: int, n: int) -> tuple[Tensor, Tensor]:
+def _labels(owner: str, target: Tensor, layout: Layout, ignore_index: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """(one-hot rows, which count)."""
+    n = like.shape[1]
     if tuple(target.shape) != layout.batch_shape:
         raise ValueError(f"{owner}: target labels must have shape {layout.batch_shape}, got {tuple(target.shape)}")
     if target.dtype == torch.bool:
@@ -103,14 +117,12 @@ def _labels(owner: str, target: Tensor, layout: Layout, ignore_index: int, n: in
     known = ((labels >= 0) & (labels < n)) | ~counts
     known = sound(labels, known, f"{owner}: target labels must be in 0..{{}}, got", n - 1)
     places = torch.arange(n, device=labels.device) == labels.unsqueeze(-1)
-    return torch.where(known.unsqueeze(-1), places.to(torch.float64), torch.nan), counts
+    return torch.where(known.unsqueeze(-1), places.to(like.dtype), torch.nan), counts
 
 
-def _by_label(owner: str, weight: Tensor | None, like: Tensor) -> Tensor:
+def _by_label(owner: str, weight: Tensor, like: Tensor) -> Tensor:
     """What each label weighs."""
     n = like.shape[1]
-    if weight is None:
-        return like.new_ones(n)
     if not weight.is_floating_point() or tuple(weight.shape) != (n,):
         got = f"{weight.dtype} of shape {tuple(weight.shape)}"
         raise ValueError(f"{owner}: weight must be a tensor of {n} real numbers, one per label, got {got}")
@@ -121,9 +133,11 @@ def _by_label(owner: str, weight: Tensor | None, like: Tensor) -> Tensor:
     return torch.where(good, weight, torch.nan).to(like.dtype)
 
 
-def _smoothed(t: Tensor, shares: Tensor, live: Tensor, weight: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+def _smoothed(
+    t: Tensor, shares: Tensor, live: Tensor, by_label: Tensor | None, smoothing: float
+) -> tuple[Tensor, Tensor]:
     """(targets of which a share is spread over the entries that take part, as labels weigh; what rows then weigh)."""
-    even = live * weight / live.sum(-1, keepdim=True).clamp_min(1)
+    even = (live if by_label is None else live * by_label) / live.sum(-1, keepdim=True).clamp_min(1)
     mixed = (1.0 - smoothing) * shares.unsqueeze(-1) * t + smoothing * even
     weighs = mixed.sum(-1)
     return mixed / torch.where(weighs > 0, weighs, 1.0).unsqueeze(-1), weighs
@@ -147,7 +161,7 @@ def _targets(
     _require(owner, target, found.layout, found.mode == "fast")
     if target.is_floating_point() and weight is not None:
         raise ValueError(f"{owner}: weight must be None where targets are distributions, because it is by label")
-    by_label = _by_label(owner, weight, rows)
+    by_label = None if weight is None else _by_label(owner, weight, rows)
     if target.is_floating_point():
         if target.shape != found.layout.shape:
             raise ValueError(
@@ -156,9 +170,8 @@ def _targets(
         t, shares = found.layout.to_rows(target).to(rows.dtype), rows.new_ones(rows.shape[0])
         counts = shares > 0
     else:
-        t, counts = _labels(owner, target, found.layout, ignore_index, rows.shape[1])
-        t = t.to(rows.dtype)
-        shares = torch.where(counts, (t * by_label).sum(-1), 0.0)
+        t, counts = _labels(owner, target, found.layout, ignore_index, rows)
+        shares = counts.to(rows.dtype) if by_label is None else torch.where(counts, (t * by_label).sum(-1), 0.0)
     # A label that counts is a vertex of the simplex, but not of every domain.
     if target.is_floating_point() or found.operator.name in ("budgetmax", "kregularmax"):
         t = _within(found, p, t, shares, target.dtype)
