@@ -59,32 +59,36 @@ def _hessian(F: Tensor, columns: _Columns, damping: float = 0.0) -> Any:
     return lambda d: (degree + damping) * d - columns.sum(F * ((F * d).sum(2, keepdim=True) * share))
 
 
-def _at(x: Tensor, v: Tensor, cap: float) -> Tensor:
+def _at(x: Tensor, v: Tensor, cap: Tensor) -> Tensor:
     """The entries before they are clipped, for potentials v of the columns."""
     z = x - v
     return z - row_threshold(z, cap)
 
 
-def _matrix(x: Tensor, k: int, gamma: float, rows: int, group: Any) -> Tensor:
-    """The local rows of the matrices for scores x of shape (batch, local rows, columns)."""
-    columns, cap, m = _Columns(group), 1.0 / k, x.shape[2]
+def _clipped(z: Tensor, cap: Tensor) -> Tensor:
+    return z.clamp_min(0.0).minimum(cap)
+
+
+def _matrix(x: Tensor, cap: Tensor, rows: int, group: Any) -> Tensor:
+    """The local rows of the matrices for scores x of shape (batch, local rows, columns) and gamma 1."""
+    columns, m = _Columns(group), x.shape[2]
     target = rows / m
     x = x - x.amax(2, keepdim=True)
     x = x - columns.total(x.amax(1, keepdim=True), dist.ReduceOp.MAX)
     spread = float(columns.total(x.abs().amax(), dist.ReduceOp.MAX))
     eps = torch.finfo(x.dtype).eps
-    g, v = max(gamma, spread / 6.0), torch.zeros_like(x[:, :1])
+    g, v = max(1.0, spread / 6.0), torch.zeros_like(x[:, :1])
     best, stale, missed = torch.inf, 0, torch.inf
     for _ in range(_STEPS):
-        y = (z := _at(x / g, v, cap)).clamp(0.0, cap)
+        y = _clipped(z := _at(x / g, v, cap), cap)
         excess = columns.sum(y) - target
         missed = float(excess.abs().amax())
         stale = 0 if missed < 0.5 * best else stale + 1
         best = min(best, missed)
-        if g == gamma and (missed <= 8 * eps * rows**0.5 or (missed <= 5e3 * eps and stale >= 3)):
+        if g == 1.0 and (missed <= 8 * eps * rows**0.5 or (missed <= 5e3 * eps and stale >= 3)):
             break
-        if g > gamma and missed <= _ROUGH:
-            v, g, best = v * (g / max(g / _FACTOR, gamma)), max(g / _FACTOR, gamma), torch.inf
+        if g > 1.0 and missed <= _ROUGH:
+            v, g, best = v * (g / max(g / _FACTOR, 1.0)), max(g / _FACTOR, 1.0), torch.inf
             continue
         damping = min(max(missed, 5e3 * eps), 1e-2)
         d = _conjugate_gradients(_hessian(((z > 0) & (z < cap)).to(x.dtype), columns, damping), excess, 1e-2)
@@ -96,11 +100,11 @@ def _matrix(x: Tensor, k: int, gamma: float, rows: int, group: Any) -> Tensor:
     return y
 
 
-def _length(x: Tensor, v: Tensor, d: Tensor, excess: Tensor, cap: float, target: float, columns: _Columns) -> Tensor:
+def _length(x: Tensor, v: Tensor, d: Tensor, excess: Tensor, cap: Tensor, target: float, columns: _Columns) -> Tensor:
     """How far to go along a step: halved until the slope of the dual along it is no longer steep backwards."""
     initial, t = (d * excess).sum(2, keepdim=True), torch.ones_like(d[:, :, :1])
     for _ in range(_HALVINGS):
-        y = _at(x, v + t * d, cap).clamp(0.0, cap)
+        y = _clipped(_at(x, v + t * d, cap), cap)
         slope = (d * (columns.sum(y) - target)).sum(2, keepdim=True)
         steep = slope < -0.9 * initial
         if not steep.any():
@@ -109,33 +113,46 @@ def _length(x: Tensor, v: Tensor, d: Tensor, excess: Tensor, cap: float, target:
     return t
 
 
-class _Balanced(torch.autograd.Function):
-    """The matrices; backwards the projection onto changes of free entries that keep all sums."""
+class _Projected(torch.autograd.Function):
+    """The projection onto changes of free entries F that keep all sums; symmetric, so it is its own derivative."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, k: int, gamma: Tensor, rows: int, group: Any) -> Tensor:
-        y = _matrix(x, k, float(gamma), rows, group)
-        ctx.k, ctx.group = k, group
-        ctx.save_for_backward(x, y, gamma)
+    def forward(ctx: Any, g: Tensor, F: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        ctx.save_for_backward(F)
+        columns, share = _Columns(group), 1.0 / F.sum(2, keepdim=True).clamp_min(1.0)
+        side = columns.sum(F * (g - (F * g).sum(2, keepdim=True) * share))
+        b = _conjugate_gradients(_hessian(F, columns), side, 1e-13 if g.dtype == torch.float64 else 1e-6)
+        return F * (g - b - (F * (g - b)).sum(2, keepdim=True) * share)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
+        (F,) = ctx.saved_tensors
+        return _Projected.apply(g, F, ctx.group), None, None
+
+
+class _Balanced(torch.autograd.Function):
+    """The matrices, whose derivative is that projection."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cap: Tensor, rows: int, group: Any) -> Tensor:
+        y = _matrix(x, cap, rows, group)
+        ctx.group = group
+        ctx.save_for_backward(((y > 0) & (y < cap)).to(y.dtype))
         return y
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-        x, y, gamma = ctx.saved_tensors
-        columns, cap = _Columns(ctx.group), 1.0 / ctx.k
-        F = ((y > 0) & (y < cap)).to(y.dtype)
-        share = 1.0 / F.sum(2, keepdim=True).clamp_min(1.0)
-        by_row = (F * g).sum(2, keepdim=True) * share
-        side = columns.sum(F * (g - by_row))
-        b = _conjugate_gradients(_hessian(F, columns), side, 1e-13 if y.dtype == torch.float64 else 1e-6)
-        a = (F * (g - b)).sum(2, keepdim=True) * share
-        gx = F * (g - a - b) / gamma
-        slope = -(gx * x).sum() / gamma
-        return gx, None, slope.reshape(gamma.shape), None, None
+        (F,) = ctx.saved_tensors
+        return _Projected.apply(g, F, ctx.group), None, None, None
 
 
-def balanced(x: Tensor, k: int, gamma: Tensor, rows: int, group: Any) -> Tensor:
-    """``kregularmax`` of matrices (..., local rows, columns), whose ``rows`` rows are spread over a process group."""
+def balanced(x: Tensor, k: Tensor, gamma: Tensor, rows: int, group: Any) -> Tensor:
+    """``kregularmax`` of matrices (..., local rows, columns), whose ``rows`` rows are spread over a process group.
+
+    ``k`` and ``gamma`` have shape (1, 1), or (batch, 1) for the matrices of a flattened batch.
+    """
     exact = x.reshape(-1, *x.shape[-2:]).to(torch.float64 if x.dtype == torch.float64 else torch.float32)
-    return _Balanced.apply(exact, k, gamma, rows, group).reshape(x.shape).to(x.dtype)
+    scaled = (exact - exact.detach().amax(2, keepdim=True)) / gamma.unsqueeze(-1).to(exact.dtype)
+    y = _Balanced.apply(scaled, 1.0 / k.unsqueeze(-1).to(exact.dtype), rows, group)
+    return y.reshape(x.shape).to(x.dtype)

@@ -11,7 +11,7 @@ import regmax
 from regmax import Regularizer
 from regmax._parameters import COUNT
 
-__all__ = ["Declared", "Operator", "operator_of", "shipped"]
+__all__ = ["Declared", "Operator", "operator_of", "shipped", "values_of"]
 
 
 class Declared(NamedTuple):
@@ -65,6 +65,11 @@ def _asked(kind: type[Regularizer]) -> Operator:
     by_weights = kind.is_gradient and not kind.sees_masks
     neighbours = any(one.kind not in ("row", "item") for one in parameters)
     return Operator(kind.name, kind, parameters, kind.matrix, by_weights, neighbours or not by_weights)
+
+
+def values_of(operator: Operator, omega: Any) -> dict[str, Any]:
+    """The parameters of an instance or a layer, by name; without its methods, which compilers do not follow."""
+    return {one.name: getattr(omega, one.name) for one in operator.parameters}
 
 
 def shipped() -> dict[str, Operator]:

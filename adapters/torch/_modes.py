@@ -1,11 +1,22 @@
 """In which mode of torch a call is made. The private names that tell are used here and nowhere else."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["assert_later", "compiling", "derivatives", "forward_over_forward", "has_memory", "plain", "transformed"]
+__all__ = [
+    "assert_later",
+    "compiling",
+    "derivatives",
+    "forward_over_forward",
+    "has_memory",
+    "no_autocast",
+    "plain",
+    "transformed",
+    "within",
+]
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
@@ -18,6 +29,16 @@ def transformed() -> bool:
         return torch._C._are_functorch_transforms_active()
     except AttributeError:
         return True
+
+
+def within(x: Any) -> Any:
+    """The tensor that transforms of torch.func have wrapped; x where this torch cannot tell."""
+    try:
+        while isinstance(x, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x):
+            x = torch._C._functorch.get_unwrapped(x)
+    except AttributeError:
+        pass
+    return x
 
 
 def forward_over_forward() -> bool:
@@ -51,6 +72,12 @@ def _watched() -> bool:
         return torch.autograd.forward_ad._current_level >= 0 or torch._C._len_torch_dispatch_stack() > 0
     except AttributeError:
         return True
+
+
+def no_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    """Operations in the dtypes of their operands, where the device of x has other ways at all."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def assert_later(good: Tensor, sentence: str) -> None:

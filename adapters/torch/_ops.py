@@ -6,7 +6,7 @@
 - ``traced``, torch.compile and export: the custom operator ``regmax::weights`` with a fake and a backward.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -63,7 +63,7 @@ def _solved(call: Call, x: Tensor, values: Values) -> tuple[Tensor, Any]:
     if on_host(x):
         return _host.weights(call, x, values)
     twin = _twin(call, f"a tensor on {x.device}")
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+    with torch.no_grad(), _modes.no_autocast(x):
         p = parameters(call, x, values)
         require_parameters(call, x, p)
         return twin.weights(x, p), None
@@ -87,7 +87,7 @@ def _pulled_back(
 ) -> tuple[Tensor, list[Tensor | None]]:
     """The gradient in the scores, and those of the values, in torch operations."""
     twin = _twin(call, "this derivative")
-    with torch.autocast(y.device.type, enabled=False):
+    with _modes.no_autocast(y):
         gx, found = twin.vjp(x, y, labels, g, parameters(call, y, values), wanted)
     return gx, [found.get(name) for name in call.names]
 
@@ -171,7 +171,7 @@ class _Full(torch.autograd.Function):
         twin = _twin(ctx.call, "a forward derivative")
         dx = torch.zeros_like(y) if dx is None else dx
         moved = {name: d for name, d in zip(ctx.call.names, dvalues, strict=True) if d is not None}
-        with torch.autocast(y.device.type, enabled=False):
+        with _modes.no_autocast(y):
             return twin.jvp(x, y, labels, dx, moved, parameters(ctx.call, y, values)), None
 
     @staticmethod
@@ -180,9 +180,10 @@ class _Full(torch.autograd.Function):
         return _unfolded(info.batch_size, _Full.apply(call, x, *whole))
 
 
-def _unpacked(operator: str, names: str, height: int, width: int, word: str) -> Call:
+def _unpacked(make: Callable[..., Call], operator: str, names: str, height: int, width: int, word: str) -> Call:
+    """What was packed by ``Call.texture``; sizes that compilers leave open cannot be looked up, by ``call_of``."""
     fixed = ((("shape", (height, width)),) if height else ()) + ((("reading", word),) if word else ())
-    return call_of(operator_of(regmax.operators()[operator]), tuple(names.split(",")), fixed)
+    return make(operator_of(regmax.operators()[operator]), tuple(names.split(",")), fixed)
 
 
 @torch.library.custom_op("regmax::weights", mutates_args=())
@@ -190,7 +191,7 @@ def _weights(
     x: Tensor, values: Sequence[Tensor], operator: str, names: str, height: int, width: int, word: str
 ) -> tuple[Tensor, Tensor]:
     """Weights of contiguous rows, and the groups they form, if they do."""
-    call = _unpacked(operator, names, height, width, word)
+    call = _unpacked(call_of, operator, names, height, width, word)
     y, _ = _solved(call, x, values)
     labels = _groups(call, x, y, values)
     return y, x.new_empty((x.shape[0], 0), dtype=torch.int64) if labels is None else labels
@@ -210,7 +211,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 def _back(ctx: Any, g: Tensor, _: Any) -> tuple[Any, ...]:
     x, y, labels, *values = ctx.saved_tensors
-    call = _unpacked(*ctx.others)
+    call = _unpacked(Call, *ctx.others)
     gx, found = _pulled_back(call, x, y, labels, g, values, _wanted(call.names, ctx.needs_input_grad[1]))
     return gx, found, None, None, None, None, None
 
@@ -225,7 +226,9 @@ def _(info: Any, dims: Any, x: Tensor, values: Values, operator: str, names: str
 
 
 def fast(call: Call, x: Tensor, values: Values) -> Tensor:
-    """Weights where nothing but reverse-mode autograd looks on."""
+    """Weights where nothing but reverse-mode autograd looks on, if that does."""
+    if not (torch.is_grad_enabled() and any(one.requires_grad for one in (x, *values))):
+        return _solved(call, x, values)[0]
     return _Fast.apply(call, x, *values)
 
 

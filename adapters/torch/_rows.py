@@ -8,7 +8,20 @@ from torch import Tensor
 
 from ._declared import Declared
 
-__all__ = ["Layout", "batched", "hidden", "parameter_rows", "problem_dims", "scores", "weights_like"]
+__all__ = [
+    "Layout",
+    "batched",
+    "expanded",
+    "hidden",
+    "is_sharded",
+    "parameter_rows",
+    "problem_dims",
+    "require_local",
+    "require_mask",
+    "require_real",
+    "scores",
+    "weights_like",
+]
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
@@ -54,15 +67,28 @@ class Layout:
         return moved if self.last else moved.movedim(tuple(range(-len(self.dims), 0)), self.dims)
 
 
+def is_sharded(x: Any) -> bool:
+    """Whether x is a DTensor; asked by name, because most processes never load those."""
+    return type(x).__name__ == "DTensor"
+
+
 def require_real(owner: str, name: str, x: Any) -> None:
     """Raise one sentence where ``x`` is not a dense tensor of real numbers."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{owner}: {name} must be a tensor, got {type(x).__name__}")
+    if type(x).__name__ == "MaskedTensor":
+        raise TypeError(f"{owner}: {name} must be a plain tensor, got MaskedTensor; a mask is an argument of its own")
     if x.is_nested or x.layout != torch.strided:
         kind = "a nested tensor" if x.is_nested else f"layout {x.layout}"
         raise TypeError(f"{owner}: {name} must be a dense tensor, got {kind}")
     if x.is_quantized or (x.dtype not in _FLOATS and x.dtype not in _INTEGERS):
         raise TypeError(f"{owner}: {name} must be a tensor of real numbers, got dtype {x.dtype}")
+
+
+def require_local(owner: str, name: str, value: Any) -> None:
+    """Raise one sentence where ``value`` is spread over processes and the scores are not."""
+    if is_sharded(value):
+        raise TypeError(f"{owner}: {name} must be a plain tensor, as x is, got a DTensor")
 
 
 def _one_dim(owner: str, dim: Any, ndim: int) -> int:
@@ -91,19 +117,20 @@ def problem_dims(owner: str, dim: Any, ndim: int, pair: bool) -> tuple[int, ...]
     return first, second
 
 
-def _masked(owner: str, x: Tensor, mask: Any) -> Tensor:
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.layout != torch.strided:
+def require_mask(owner: str, x: Tensor, mask: Any, name: str = "mask") -> None:
+    """Raise one sentence where ``mask`` cannot mask the entries of ``x``."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.layout != torch.strided or mask.is_nested:
         got = type(mask).__name__
         if isinstance(mask, Tensor):
             got = str(mask.dtype) if mask.layout == torch.strided else str(mask.layout)
-        raise TypeError(f"{owner}: mask must be a dense boolean tensor, got {got}")
+            got = "a nested tensor" if mask.is_nested else got
+        raise TypeError(f"{owner}: {name} must be a dense boolean tensor, got {got}")
     if mask.device != x.device:
-        raise ValueError(f"{owner}: mask must be on the device {x.device} of x, got {mask.device}")
+        raise ValueError(f"{owner}: {name} must be on the device {x.device} of x, got {mask.device}")
     if not _broadcasts(mask.shape, x.shape):
         raise ValueError(
-            f"{owner}: mask must broadcast to the shape {tuple(x.shape)} of x, got shape {tuple(mask.shape)}"
+            f"{owner}: {name} must broadcast to the shape {tuple(x.shape)} of x, got shape {tuple(mask.shape)}"
         )
-    return torch.where(mask, x, -torch.inf)
 
 
 def _broadcasts(shape: Any, to: Any) -> bool:
@@ -137,7 +164,8 @@ def scores(owner: str, x: Any, dim: Any, mask: Any, pair: bool, exact: bool) -> 
     if half:
         x = x.float()
     if mask is not None:
-        x = _masked(owner, x, mask)
+        require_mask(owner, x, mask)
+        x = torch.where(mask, x, -torch.inf)
     rows = layout.to_rows(x)
     if rows.dtype == torch.float32 and rows.shape[1] > _LONGEST_FLOAT32:
         rows = rows.double()
@@ -159,6 +187,7 @@ def _length(declared: Declared, layout: Layout) -> int | None:
 def parameter_rows(owner: str, declared: Declared, value: Tensor, layout: Layout, like: Tensor) -> Tensor:
     """A parameter as (rows or 1, 1), or (rows or 1, entries), in the dtype of the rows ``like``."""
     require_real(owner, declared.name, value)
+    require_local(owner, declared.name, value)
     if value.dtype == torch.bool:
         raise TypeError(f"{owner}: {declared.name} must be a tensor of numbers, got dtype {value.dtype}")
     if value.device != layout.device:
@@ -172,9 +201,9 @@ def parameter_rows(owner: str, declared: Declared, value: Tensor, layout: Layout
     if value.dim() == 0 and declared.kind in ("row", "item"):
         return value.reshape(1, 1).expand(1, like.shape[1] if declared.kind == "item" else 1)
     if declared.kind == "row":
-        return _spread(owner, declared.name, value, layout.batch_shape, "the batch").reshape(rows, 1)
+        return expanded(owner, declared.name, value, layout.batch_shape, "the batch").reshape(rows, 1)
     if declared.kind == "item":
-        return layout.to_rows(_spread(owner, declared.name, value, layout.shape, "x"))
+        return layout.to_rows(expanded(owner, declared.name, value, layout.shape, "x"))
     length = _length(declared, layout)
     if value.dim() == 0 or (length is not None and value.shape[-1] != length):
         got = f"shape {tuple(value.shape)}"
@@ -182,10 +211,11 @@ def parameter_rows(owner: str, declared: Declared, value: Tensor, layout: Layout
     if value.dim() == 1:
         return value[None]
     whole = (*layout.batch_shape, value.shape[-1])
-    return _spread(owner, declared.name, value, whole, "the batch and its rows").reshape(rows, value.shape[-1])
+    return expanded(owner, declared.name, value, whole, "the batch and its rows").reshape(rows, value.shape[-1])
 
 
-def _spread(owner: str, name: str, value: Tensor, shape: Any, against: str) -> Tensor:
+def expanded(owner: str, name: str, value: Tensor, shape: Any, against: str) -> Tensor:
+    """A parameter in the ``shape`` it must broadcast to, that of ``against``."""
     if not _broadcasts(value.shape, shape):
         raise ValueError(
             f"{owner}: {name} must broadcast against {against} of shape {tuple(shape)}, got shape {tuple(value.shape)}"

@@ -4,112 +4,149 @@ Rows are independent, so an operator works on the local ones. Of a K-regular mat
 columns are shared, and their sums are what the processes tell each other, once per sweep.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from ._declared import Operator
-from ._rows import problem_dims
+from ._declared import Declared, Operator
+from ._rows import expanded, problem_dims, require_mask
 
-__all__ = ["is_sharded", "solve_sharded"]
-
-
-def is_sharded(x: Any) -> bool:
-    """Whether x is a DTensor; asked by name, because most processes never load those."""
-    return type(x).__name__ == "DTensor"
+__all__ = ["Shards", "sharded", "solve_sharded"]
 
 
-def _placements(owner: str, x: Any) -> list[Any]:
-    """The placements of x, sums that are still to be made replaced by what they come to."""
+class Shards(NamedTuple):
+    """Scores whose rows are spread; brings what else the local rows need to them."""
+
+    operator: Operator
+    x: Any
+    dims: tuple[int, ...]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The sizes of the dims that hold no problem."""
+        return tuple(size for dim, size in enumerate(self.x.shape) if dim not in self.dims)
+
+    @property
+    def split(self) -> list[int]:
+        """The dims of the mesh along which single problems are spread."""
+        places = enumerate(self.x.placements)
+        return [axis for axis, one in places if one.is_shard() and one.dim % self.x.dim() in self.dims]
+
+    def local(self, value: Any, placements: Any = None) -> Tensor:
+        """The part of a tensor, plain or a DTensor, that is placed as the scores are; differentiable.
+
+        The gradient of a shard is whole. Where the tensor is not sharded, processes with different rows have a part of
+        its gradient each, processes with the same rows the same.
+        """
+        from torch.distributed.tensor import DTensor, Partial, Replicate
+
+        mesh, rows = self.x.device_mesh, self.x.placements
+        if not isinstance(value, DTensor):
+            value = DTensor.from_local(value.contiguous(), mesh, [Replicate()] * mesh.ndim, run_check=False)
+        placements = placements or rows
+        back = [
+            there if there.is_shard() else Partial() if row.is_shard() else Replicate()
+            for there, row in zip(placements, rows, strict=True)
+        ]
+        return value.redistribute(mesh, placements).to_local(grad_placements=back)
+
+    def shared(self, value: Any) -> Tensor:
+        """A tensor that is the same for all rows."""
+        from torch.distributed.tensor import Replicate
+
+        return self.local(value, [Replicate()] * self.x.device_mesh.ndim)
+
+    def by_batch(self, value: Any) -> Tensor:
+        """The part of a tensor that begins with the dims of the batch."""
+        from torch.distributed.tensor import Replicate
+
+        for dim in self.dims:
+            value = value.unsqueeze(dim)
+        split = self.split
+        placements = [Replicate() if axis in split else one for axis, one in enumerate(self.x.placements)]
+        return self.local(value, placements).squeeze(self.dims)
+
+    def mask(self, mask: Any) -> Tensor | None:
+        """The mask of the local rows."""
+        if mask is None:
+            return None
+        require_mask(self.operator.name, self.x, mask)
+        return self.local(mask.expand(self.x.shape))
+
+    def parameters(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of the local rows; what is no parameter stays, for whoever checks it."""
+        declared = {one.name: one for one in self.operator.parameters}
+        return {
+            name: self._parameter(declared[name], value) if isinstance(value, Tensor) and name in declared else value
+            for name, value in values.items()
+        }
+
+    def _parameter(self, declared: Declared, value: Tensor) -> Tensor:
+        owner, name, kind = self.operator.name, declared.name, declared.kind
+        if value.dim() == 0 or name == "edges" or (kind not in ("row", "item") and value.dim() == 1):
+            return self.shared(value)
+        if kind == "item":
+            return self.local(expanded(owner, name, value, self.x.shape, "x"))
+        if kind == "row":
+            return self.by_batch(expanded(owner, name, value, self.batch_shape, "the batch"))
+        whole = (*self.batch_shape, value.shape[-1])
+        return self.by_batch(expanded(owner, name, value, whole, "the batch and its rows"))
+
+    def require_whole(self) -> None:
+        """Raise where single problems are spread."""
+        if self.split:
+            raise ValueError(
+                f"{self.operator.name}: x must not be sharded along the dims {self.dims} of one problem, got "
+                f"{tuple(self.x.placements)}"
+            )
+
+    def like_scores(self, y: Tensor) -> Any:
+        """Local weights as the DTensor that they are a part of."""
+        return self._whole(y, self.x.shape, self.x.stride())
+
+    def like_batch(self, each: Tensor) -> Any:
+        """One local number per problem as the DTensor that they are a part of."""
+        for dim in self.dims:
+            each = each.unsqueeze(dim)
+        shape = [1 if dim in self.dims else size for dim, size in enumerate(self.x.shape)]
+        return self._whole(each, torch.Size(shape), torch.empty(shape, device="meta").stride()).squeeze(self.dims)
+
+    def _whole(self, local: Tensor, shape: Any, stride: Any) -> Any:
+        from torch.distributed.tensor import DTensor
+
+        x = self.x
+        return DTensor.from_local(local, x.device_mesh, x.placements, run_check=False, shape=shape, stride=stride)
+
+
+def sharded(operator: Operator, x: Any, dim: Any, values: dict[str, Any]) -> Shards:
+    """The scores of a call as shards, sums that are still to be made being made."""
     from torch.distributed.tensor import Replicate
 
-    return [Replicate() if placement.is_partial() else placement for placement in x.placements]
-
-
-def _local(value: Any, x: Any, placements: list[Any]) -> Tensor:
-    """The part of a tensor of the shape of x, plain or a DTensor, that belongs to the local rows; differentiable."""
-    from torch.distributed.tensor import DTensor, Replicate
-
-    if not isinstance(value, DTensor):
-        mesh = x.device_mesh
-        value = DTensor.from_local(value.contiguous(), mesh, [Replicate()] * mesh.ndim, run_check=False)
-    return value.redistribute(value.device_mesh, placements).to_local(grad_placements=_as_summed(placements))
-
-
-def _as_summed(placements: list[Any]) -> list[Any]:
-    """How gradients of a local part come back: a shard is whole, of what is everywhere each process has a part."""
-    from torch.distributed.tensor import Partial
-
-    return [placement if placement.is_shard() else Partial() for placement in placements]
-
-
-def _spread(name: str, kind: str, value: Tensor, x: Any, dims: tuple[int, ...], placements: list[Any]) -> Tensor:
-    """A parameter for the local rows."""
-    if name == "edges" or (kind != "row" and kind != "item" and value.dim() <= 1):
-        return _shared(value, x)
-    if value.dim() == 0:
-        return _shared(value, x)
-    if kind == "item":
-        return _local(value.expand(x.shape), x, placements)
-    behind = () if kind == "row" else (value.shape[-1],)
-    batch = tuple(size for dim, size in enumerate(x.shape) if dim not in dims)
-    whole = value.expand(*batch, *behind)
-    for dim in dims:
-        whole = whole.unsqueeze(dim)
-    found = _local(whole, x, placements)
-    for dim in reversed(dims):
-        found = found.squeeze(dim)
-    return found
-
-
-def _shared(value: Tensor, x: Any) -> Tensor:
-    """What all processes use alike; its gradient is the sum of theirs."""
-    from torch.distributed.tensor import Replicate
-
-    if not value.is_floating_point():
-        return value
-    return _local(value, x, [Replicate()] * x.device_mesh.ndim)
+    dims = problem_dims(operator.name, dim, x.dim(), operator.matrix and values.get("shape") is None)
+    placements = [Replicate() if one.is_partial() else one for one in x.placements]
+    return Shards(operator, x.redistribute(x.device_mesh, placements), dims)
 
 
 def solve_sharded(solve: Any, operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
     """``solve`` on the local rows of a DTensor, the weights placed as it is."""
-    from torch.distributed.tensor import DTensor
-
-    pair = operator.matrix and values.get("shape") is None
-    dims = problem_dims(operator.name, dim, x.dim(), pair)
-    placements = _placements(operator.name, x)
-    split = {placement.dim % x.dim() for placement in placements if placement.is_shard()} & set(dims)
-    x = x.redistribute(x.device_mesh, placements)
-    if split:
-        return _solve_split(operator, x, dims, split, placements, mask, values)
-    kinds = {declared.name: declared.kind for declared in operator.parameters}
-    moved = {
-        name: _spread(name, kinds[name], value, x, dims, placements) if isinstance(value, Tensor) else value
-        for name, value in values.items()
-    }
-    part = None if mask is None else _local(mask.expand(x.shape), x, placements)
-    y = solve(operator, x.to_local(), dim, part, moved)
-    return DTensor.from_local(y, x.device_mesh, placements, run_check=False, shape=x.shape, stride=x.stride())
+    shards = sharded(operator, x, dim, values)
+    moved = shards.parameters(values)
+    if shards.split:
+        return shards.like_scores(_solve_split(shards, mask, moved))
+    return shards.like_scores(solve(operator, shards.x.to_local(), dim, shards.mask(mask), moved))
 
 
-def _solve_split(
-    operator: Operator, x: Any, dims: tuple[int, ...], split: set[int], placements: list[Any], mask: Any, values: Any
-) -> Tensor:
+def _solve_split(shards: Shards, mask: Any, values: dict[str, Any]) -> Tensor:
     """K-regular matrices whose rows are spread over one dim of the mesh."""
-    from torch.distributed.tensor import DTensor
-
     from ._balanced import balanced
+    from .functional import checked
 
-    both = operator.name == "kregularmax" and values.get("reading", "both") == "both" and values.get("shape") is None
-    if not both or split != {dims[0]} or dims != (x.dim() - 2, x.dim() - 1) or mask is not None:
-        raise ValueError(
-            f"{operator.name}: x must not be sharded along the dims {dims} of one problem, got {tuple(placements)}"
-        )
-    axis = next(
-        i for i, placement in enumerate(placements) if placement.is_shard() and placement.dim % x.dim() == dims[0]
-    )
+    both = shards.operator.name == "kregularmax" and values.get("reading", "both") == "both"
+    x, (axis, *more) = shards.x, shards.split
+    last = shards.dims == (x.dim() - 2, x.dim() - 1) and x.placements[axis].dim % x.dim() == shards.dims[0]
+    if not both or not last or more or mask is not None:
+        shards.require_whole()
     local = x.to_local()
-    k, gamma = values.get("k", 1), values.get("gamma", 1.0)
-    gamma = _shared(gamma, x) if isinstance(gamma, Tensor) else local.new_tensor(gamma)
-    y = balanced(local, int(k), gamma, x.shape[-2], x.device_mesh.get_group(axis))
-    return DTensor.from_local(y, x.device_mesh, placements, run_check=False, shape=x.shape, stride=x.stride())
+    p = checked(shards.operator, local, values)
+    return balanced(local, p["k"], p["gamma"], x.shape[-2], x.device_mesh.get_group(axis))

@@ -5,13 +5,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+import regmax
+from regmax import Regularizer
+from regmax._dispatch import register
 
 from . import _modes, _ops
 from ._call import Call, call_of
-from ._declared import Declared, Operator, operator_of, shipped
-from ._rows import Layout, parameter_rows, scores, weights_like
-from ._sharded import is_sharded, solve_sharded
+from ._checks import require_parameters
+from ._declared import Declared, Operator, operator_of, shipped, values_of
+from ._rows import Layout, is_sharded, parameter_rows, require_mask, require_real, scores, weights_like
+from ._sharded import solve_sharded
 
 __all__ = ["argmax"]  # and the operators, below
 
@@ -63,8 +68,7 @@ def _split(operator: Operator, values: dict[str, Any], x: Any) -> tuple[dict[str
     """The parameters that are fixed, and those that are tensors."""
     fixed: dict[str, Any] = {}
     tensors: dict[str, Tensor] = {}
-    if hasattr(values.get("edges"), "tocoo"):
-        values = {**values, **_of_adjacency(operator, values)}
+    values = with_edges(operator, values)
     for declared in operator.parameters:
         value = values.pop(declared.name, declared.default)
         if not isinstance(value, Tensor) and type(value) is not float:
@@ -75,10 +79,12 @@ def _split(operator: Operator, values: dict[str, Any], x: Any) -> tuple[dict[str
     return fixed, tensors
 
 
-def _of_adjacency(operator: Operator, values: dict[str, Any]) -> dict[str, Any]:
-    """Edges and their weights of a sparse adjacency matrix."""
+def with_edges(operator: Operator, values: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, a sparse adjacency matrix among them replaced by its edges and their weights."""
+    if not hasattr(values.get("edges"), "tocoo"):
+        return values
     found = operator.kind(edges=values["edges"], weights=values.get("weights"))._fields()  # type: ignore[call-arg]
-    return {"edges": found["edges"], "weights": found["weights"]}
+    return {**values, "edges": found["edges"], "weights": found["weights"]}
 
 
 def _check_number(operator: Operator, declared: Declared, value: Any) -> None:
@@ -134,6 +140,8 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     """Scores and parameters in rows, checked; ``exact``: masked entries are -inf and no other number."""
     fixed, tensors = _split(operator, values, x)
     mode = "traced" if _modes.compiling() else "fast" if _modes.plain(x, *tensors.values()) else "full"
+    if mode == "full" and is_sharded(_modes.within(x)):
+        raise TypeError(f"{operator.name}: x must be no DTensor within transforms of torch.func")
     pair = operator.matrix and fixed.get("shape") is None
     exact = exact or mode != "fast" or not _ops.on_host(x)
     rows, layout = scores(operator.name, x, dim, mask, pair, exact)
@@ -148,7 +156,7 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     spread = {
         name: parameter_rows(operator.name, by_name[name], value, layout, rows) for name, value in tensors.items()
     }
-    if mode != "fast" or not _ops.on_host(x):
+    if exact:
         _check_numbers(operator, fixed)
     if mode != "fast":
         spread = {**spread, **_all_rows(operator, fixed, rows)}
@@ -156,6 +164,14 @@ def problem(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, A
     call = (Call if mode == "traced" else call_of)(operator, tuple(spread), tuple(fixed.items()))
     moving = any(value.is_floating_point() for value in tensors.values())
     return Problem(operator, rows, layout, call, tuple(spread.values()), mode, moving)
+
+
+def checked(operator: Operator, x: Tensor, values: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the rows of x as tensors, by name, checked like those of every call."""
+    found = problem(operator, x, -1, None, values, exact=True)
+    p = _ops.parameters(found.call, found.rows, found.values)
+    require_parameters(found.call, found.rows, p)
+    return p
 
 
 def solve(operator: Operator, x: Any, dim: Any, mask: Any, values: dict[str, Any]) -> Tensor:
@@ -195,7 +211,43 @@ def argmax(omega: Any, x: Tensor, dim: Any = -1, mask: Tensor | None = None) -> 
     -----
     Source: regmax.
     """
-    return solve(operator_of(type(omega)), x, dim, mask, omega._fields())
+    if not isinstance(omega, Regularizer):
+        got = "a layer" if isinstance(omega, nn.Module) else type(omega).__name__
+        got = f"the class {omega.__name__}" if isinstance(omega, type) else got
+        raise TypeError(f"argmax: omega must be an operator such as regmax.Sparsemax(), got {got}")
+    operator = operator_of(type(omega))
+    return solve(operator, x, dim, mask, values_of(operator, omega))
+
+
+def _require_handed(operator: Operator, x: Tensor, where: Any) -> None:
+    require_real(operator.name, "x", x)
+    if where is not None:
+        require_mask(operator.name, x, where, "where")
+
+
+def handed(omega: Any, x: Tensor, axis: Any = -1, where: Any = None) -> Tensor:
+    """:func:`argmax` for a tensor that was given to NumPy's side, in the words of that."""
+    _require_handed(operator_of(type(omega)), x, where)
+    return argmax(omega, x, axis, where)
+
+
+register("torch", handed)
+
+
+def _let_compilers_follow(operator: Operator, original: Any) -> None:
+    """Have torch.compile trace a function of NumPy's side without making an instance, which it cannot follow."""
+    own = inspect.signature(original).parameters.values()
+    default = inspect.signature(original).parameters["axis"].default
+    names = [one.name for one in own if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD][1:]
+
+    def traced(x: Any, *given: Any, axis: Any = default, where: Any = None, **values: Any) -> Any:
+        values = {**dict(zip(names[: len(given)], given, strict=True)), **values}
+        if not isinstance(x, Tensor):
+            return operator.kind(**values).argmax(x, axis, where)
+        _require_handed(operator, x, where)
+        return solve(operator, x, axis, where, values)
+
+    torch.compiler.substitute_in_graph(original, skip_signature_check=True)(traced)
 
 
 _DOCUMENTATION = """{first}
@@ -272,3 +324,5 @@ def _function(operator: Operator) -> Any:
 for _name, _operator in shipped().items():
     globals()[_name] = _function(_operator)
     __all__ += [_name]
+    if hasattr(regmax, _name):
+        _let_compilers_follow(_operator, getattr(regmax, _name))

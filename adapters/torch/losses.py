@@ -4,7 +4,7 @@
 Source: Blondel, Martins & Niculae, "Learning with Fenchel-Young losses", JMLR 2020.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,10 @@ from regmax import Regularizer
 
 from . import _modes, _ops
 from ._checks import sound
-from ._declared import Operator, operator_of
+from ._declared import Operator, operator_of, values_of
 from ._omega import OMEGAS, violation
-from ._rows import Layout
+from ._rows import Layout, is_sharded, require_local, require_real
+from ._sharded import Shards, sharded
 from .functional import Problem, problem
 from .modules import Weights
 
@@ -70,30 +71,43 @@ class _FenchelYoung(torch.autograd.Function):
         return torch.sum(_FenchelYoung._slope(ctx) * dx, dim=-1), None
 
 
+class _Plain(_FenchelYoung):
+    """The same for plain eager calls, without the rules for transforms, which take torch longer than the loss."""
+
+    setup_context = staticmethod(torch.autograd.Function.setup_context)
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        output = _FenchelYoung.forward(*inputs)
+        _FenchelYoung.setup_context(ctx, inputs, output)
+        return output
+
+
 def _loss(found: Problem, p: dict[str, Any], t: Tensor, labelled: bool) -> Tensor:
     """The loss per row.
 
     Where it depends on the scores alone, its gradient is made by construction; else, and where torch knows no rules of
     autograd functions, it follows from the formula, in which what the weights contribute cancels but for rounding.
     """
-    simple = not found.moving and (found.mode == "fast" or (found.mode == "full" and labelled))
+    simple = not (found.moving or t.requires_grad) and (found.mode == "fast" or (found.mode == "full" and labelled))
     if simple and not _modes.forward_over_forward():
-        return _FenchelYoung.apply(found, p, found.rows, t)[0]
+        kind = _Plain if found.mode == "fast" and _modes.plain(t) else _FenchelYoung
+        return kind.apply(found, p, found.rows, t)[0]
     return _value(p, found.operator, found.rows, found.weights(found.rows), t)
 
 
 def _require(owner: str, target: Any, layout: Layout, fast: bool) -> None:
-    if not isinstance(target, Tensor) or target.layout != torch.strided or target.is_complex():
-        got = type(target).__name__ if not isinstance(target, Tensor) else f"{target.dtype} of layout {target.layout}"
-        raise TypeError(f"{owner}: target must be a dense tensor of real numbers, got {got}")
+    require_real(owner, "target", target)
+    require_local(owner, "target", target)
     if target.requires_grad and fast:
         raise ValueError(f"{owner}: target must not require grad, because losses are trained in their scores")
     if target.device != layout.device:
         raise ValueError(f"{owner}: target must be on the device {layout.device} of x, got {target.device}")
 
 
-def _labels(owner: str, target: Tensor, layout: Layout, ignore_index: int, n: int) -> tuple[Tensor, Tensor]:
+def _labels(owner: str, target: Tensor, layout: Layout, ignore_index: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """(one-hot rows, which count)."""
+    n = like.shape[1]
     if tuple(target.shape) != layout.batch_shape:
         raise ValueError(f"{owner}: target labels must have shape {layout.batch_shape}, got {tuple(target.shape)}")
     if target.dtype == torch.bool:
@@ -103,22 +117,30 @@ def _labels(owner: str, target: Tensor, layout: Layout, ignore_index: int, n: in
     known = ((labels >= 0) & (labels < n)) | ~counts
     known = sound(labels, known, f"{owner}: target labels must be in 0..{{}}, got", n - 1)
     places = torch.arange(n, device=labels.device) == labels.unsqueeze(-1)
-    return torch.where(known.unsqueeze(-1), places.to(torch.float64), torch.nan), counts
+    return torch.where(known.unsqueeze(-1), places.to(like.dtype), torch.nan), counts
 
 
-def _shares(owner: str, weight: Any, labels: Tensor, counts: Tensor, like: Tensor) -> Tensor:
-    """What each row weighs, by its label."""
-    if weight is None:
-        return counts.to(like.dtype)
+def _by_label(owner: str, weight: Tensor, like: Tensor) -> Tensor:
+    """What each label weighs."""
     n = like.shape[1]
-    if not isinstance(weight, Tensor) or not weight.is_floating_point() or tuple(weight.shape) != (n,):
-        got = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+    if not weight.is_floating_point() or tuple(weight.shape) != (n,):
+        got = f"{weight.dtype} of shape {tuple(weight.shape)}"
         raise ValueError(f"{owner}: weight must be a tensor of {n} real numbers, one per label, got {got}")
+    require_local(owner, "weight", weight)
     if weight.device != like.device:
         raise ValueError(f"{owner}: weight must be on the device {like.device} of x, got {weight.device}")
     good = sound(weight, weight.detach() >= 0, f"{owner}: weight must be >= 0, got")
-    weight = torch.where(good, weight, torch.nan).to(like.dtype)
-    return torch.where(counts, (labels * weight).sum(-1), 0.0)
+    return torch.where(good, weight, torch.nan).to(like.dtype)
+
+
+def _smoothed(
+    t: Tensor, shares: Tensor, live: Tensor, by_label: Tensor | None, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """(targets of which a share is spread over the entries that take part, as labels weigh; what rows then weigh)."""
+    even = (live if by_label is None else live * by_label) / live.sum(-1, keepdim=True).clamp_min(1)
+    mixed = (1.0 - smoothing) * shares.unsqueeze(-1) * t + smoothing * even
+    weighs = mixed.sum(-1)
+    return mixed / torch.where(weighs > 0, weighs, 1.0).unsqueeze(-1), weighs
 
 
 def _within(found: Problem, p: dict[str, Any], t: Tensor, shares: Tensor, dtype: torch.dtype) -> Tensor:
@@ -133,32 +155,33 @@ def _within(found: Problem, p: dict[str, Any], t: Tensor, shares: Tensor, dtype:
 
 def _targets(
     target: Tensor, found: Problem, p: dict[str, Any], ignore_index: int, smoothing: float, weight: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """(targets as rows, what each row weighs)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(targets as rows, what each row weighs, and what it weighs in a mean: its label)."""
     rows, owner = found.rows, f"{found.operator.name} loss"
     _require(owner, target, found.layout, found.mode == "fast")
+    if target.is_floating_point() and weight is not None:
+        raise ValueError(f"{owner}: weight must be None where targets are distributions, because it is by label")
+    by_label = None if weight is None else _by_label(owner, weight, rows)
     if target.is_floating_point():
         if target.shape != found.layout.shape:
             raise ValueError(
                 f"{owner}: target must have the shape {tuple(found.layout.shape)} of x, got {tuple(target.shape)}"
             )
-        if weight is not None:
-            raise ValueError(f"{owner}: weight must be None where targets are distributions, because it is by label")
         t, shares = found.layout.to_rows(target).to(rows.dtype), rows.new_ones(rows.shape[0])
+        counts = shares > 0
     else:
-        t, counts = _labels(owner, target, found.layout, ignore_index, rows.shape[1])
-        t = t.to(rows.dtype)
-        shares = _shares(owner, weight, t, counts, rows)
+        t, counts = _labels(owner, target, found.layout, ignore_index, rows)
+        shares = counts.to(rows.dtype) if by_label is None else torch.where(counts, (t * by_label).sum(-1), 0.0)
     # A label that counts is a vertex of the simplex, but not of every domain.
     if target.is_floating_point() or found.operator.name in ("budgetmax", "kregularmax"):
         t = _within(found, p, t, shares, target.dtype)
-    if smoothing:
-        live = rows != -torch.inf
-        t = (1.0 - smoothing) * t + smoothing * live / live.sum(-1, keepdim=True).clamp_min(1)
-    return t, shares
+    if not smoothing:
+        return t, shares, shares
+    t, weighs = _smoothed(t, shares, rows != -torch.inf, by_label, smoothing)
+    return t, torch.where(counts, weighs, 0.0), shares
 
 
-def _checked(omega: Any, reduction: Any, label_smoothing: Any) -> Operator:
+def _checked(omega: Any, weight: Any, ignore_index: Any, reduction: Any, label_smoothing: Any) -> Operator:
     """The operator of a loss, the settings of the loss being sound."""
     if not isinstance(omega, (Weights, Regularizer)):
         raise TypeError(f"FenchelYoungLoss: omega must be an operator of regmax, got {type(omega).__name__}")
@@ -169,7 +192,56 @@ def _checked(omega: Any, reduction: Any, label_smoothing: Any) -> Operator:
         raise ValueError(f"FenchelYoungLoss: reduction must be one of {', '.join(_REDUCTIONS)}, got {reduction!r}")
     if not isinstance(label_smoothing, (int, float)) or not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"FenchelYoungLoss: label_smoothing must be a number from 0 to 1, got {label_smoothing!r}")
+    if weight is not None and not isinstance(weight, Tensor):
+        raise TypeError(f"FenchelYoungLoss: weight must be a tensor, got {type(weight).__name__}")
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+        raise TypeError(f"FenchelYoungLoss: ignore_index must be an integer, got {ignore_index!r}")
     return operator
+
+
+class _Call(NamedTuple):
+    """What a loss is called with, beside its operator and scores."""
+
+    target: Any
+    weight: Tensor | None
+    ignore_index: int
+    smoothing: float
+    dim: Any
+    mask: Any
+    values: dict[str, Any]
+
+
+def _losses(operator: Operator, x: Any, call: _Call) -> tuple[Any, Any]:
+    """The loss of each problem, times what it weighs; and what its label weighs."""
+    if is_sharded(x):
+        return _sharded_losses(sharded(operator, x, call.dim, call.values), call)
+    found = problem(operator, x, call.dim, call.mask, call.values, exact=True)
+    p = _ops.parameters(found.call, found.rows, found.values)
+    t, shares, masses = _targets(call.target, found, p, call.ignore_index, call.smoothing, call.weight)
+    each = _loss(found, p, t, not call.target.is_floating_point())
+    each = torch.where(shares > 0, each * torch.where(shares > 0, shares, 1.0), 0.0)
+    return each.reshape(found.layout.batch_shape), masses.reshape(found.layout.batch_shape)
+
+
+def _sharded_losses(shards: Shards, call: _Call) -> tuple[Any, Any]:
+    shards.require_whole()
+    operator, shape = shards.operator, shards.x.shape
+    target, weight = call.target, call.weight
+    if isinstance(target, Tensor) and target.shape == shape:
+        target = shards.local(target)
+    elif isinstance(target, Tensor):
+        if tuple(target.shape) != shards.batch_shape:
+            whole = f"{shards.batch_shape} for labels or that of x, {tuple(shape)}"
+            raise ValueError(f"{operator.name} loss: target must have the shape {whole}, got {tuple(target.shape)}")
+        target = shards.by_batch(target)
+    local = call._replace(
+        target=target,
+        weight=None if weight is None else shards.shared(weight),
+        mask=shards.mask(call.mask),
+        values=shards.parameters(call.values),
+    )
+    each, masses = _losses(operator, shards.x.to_local(), local)
+    return shards.like_batch(each), shards.like_batch(masses)
 
 
 def fenchel_young_loss(
@@ -195,7 +267,7 @@ def fenchel_young_loss(
     target : Tensor
         Integer labels of the batch's shape, or points of the operator's domain of the shape of ``x``.
     weight : Tensor, shape (n,), optional
-        What a row weighs, by its label.
+        What a row weighs, by its label; with label smoothing, as in ``CrossEntropyLoss``, also what each label takes.
     ignore_index : int, default -100
         Rows with this label count nothing.
     reduction : {"mean", "sum", "none"}
@@ -221,19 +293,16 @@ def fenchel_young_loss(
     -----
     The gradient in ``x`` is ``argmax(x) - target``. Source: Blondel, Martins & Niculae, JMLR 2020.
     """
-    operator = _checked(omega, reduction, label_smoothing)
-    values = {one.name: getattr(omega, one.name) for one in operator.parameters}
+    operator = _checked(omega, weight, ignore_index, reduction, label_smoothing)
     if dim is None:
         dim = omega.dim if isinstance(omega, Weights) else -1
-    found = problem(operator, x, dim, mask, values, exact=True)
-    p = _ops.parameters(found.call, found.rows, found.values)
-    t, shares = _targets(target, found, p, ignore_index, label_smoothing, weight)
-    each = _loss(found, p, t, not target.is_floating_point())
-    each = torch.where(shares > 0, each * torch.where(shares > 0, shares, 1.0), 0.0)
+    call = _Call(target, weight, ignore_index, label_smoothing, dim, mask, values_of(operator, omega))
+    each, masses = _losses(operator, x, call)
+    dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
     if reduction == "none":
-        return each.reshape(found.layout.batch_shape).to(found.layout.dtype)
-    total = each.sum() if reduction == "sum" else each.sum() / shares.sum()
-    return total.to(found.layout.dtype)
+        return each.to(dtype)
+    total = each.sum() if reduction == "sum" else each.sum() / masses.sum()
+    return total.to(dtype)
 
 
 class FenchelYoungLoss(nn.Module):
@@ -244,7 +313,7 @@ class FenchelYoungLoss(nn.Module):
     omega : regmax.Regularizer or module of this package
         The operator; a module may have learned parameters.
     weight : Tensor, shape (n,), optional
-        What a row weighs, by its label.
+        What a row weighs, by its label; with label smoothing, as in ``CrossEntropyLoss``, also what each label takes.
     ignore_index : int, default -100
         Rows with this label count nothing.
     reduction : {"mean", "sum", "none"}
@@ -277,7 +346,7 @@ class FenchelYoungLoss(nn.Module):
         dim: Any = None,
     ) -> None:
         super().__init__()
-        _checked(omega, reduction, label_smoothing)
+        _checked(omega, weight, ignore_index, reduction, label_smoothing)
         self.omega = omega
         self.register_buffer("weight", weight)
         self.ignore_index, self.reduction, self.label_smoothing, self.dim = (

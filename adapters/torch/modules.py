@@ -14,8 +14,8 @@ from torch.nn.utils import parametrize
 
 from regmax._parameters import ABOVE_ONE, AT_LEAST_ONE, EDGE_WEIGHT, NON_INCREASING, NON_NEGATIVE, POSITIVE
 
-from ._declared import Declared, Operator, shipped
-from .functional import check_parameter, described, solve
+from ._declared import Declared, Operator, shipped, values_of
+from .functional import check_parameter, described, solve, with_edges
 
 __all__ = ["Weights"]  # and the operators, below
 
@@ -51,6 +51,8 @@ class _Falling(nn.Module):
 
 
 def _listed(learn: Any) -> tuple[str, ...]:
+    if isinstance(learn, str):
+        return (learn,)
     if not isinstance(learn, (tuple, list, set, frozenset)) or not all(isinstance(name, str) for name in learn):
         raise TypeError(f"learn must be names of parameters, got {learn!r}")
     return tuple(learn)
@@ -95,13 +97,12 @@ class Weights(nn.Module):
     def __init__(self, *, learn: Iterable[str] = (), dim: Any = -1, **values: Any) -> None:
         super().__init__()
         self.dim = dim
-        self.learn = (
-            (learn,) if isinstance(learn, str) else learn if isinstance(learn, tuple) else tuple(_listed(learn))
-        )
+        self.learn = _listed(learn)
         names = {declared.name for declared in self.operator.parameters}
         for name in (*values, *self.learn):
             if name not in names:
                 raise TypeError(f"{self.operator.name}: {name} is not one of its parameters")
+        values = with_edges(self.operator, values)
         for declared in self.operator.parameters:
             self._keep(declared, values.get(declared.name, declared.default))
 
@@ -118,18 +119,34 @@ class Weights(nn.Module):
         bound = _BOUNDS.get(declared.words)
         if bound is None or value is None:
             raise ValueError(f"{self.operator.name}: {declared.name} cannot be learned, got {value!r}")
-        check_parameter(self.operator, declared, value)
-        start = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.get_default_dtype())
-        numbers = start.detach().cpu().double().numpy() if start.device.type != "meta" else None
-        if not start.is_floating_point() or (numbers is not None and not np.all(declared.holds(numbers))):  # type: ignore[misc]
-            raise ValueError(f"{self.operator.name}: {declared.name} must {declared.words}, got {value}")
         made = bound()
-        if numbers is not None and isinstance(made, _Above) and not np.all(numbers > made.bound):
-            raise ValueError(
-                f"{self.operator.name}: {declared.name} must start above {made.bound:g} to be learned, got {value}"
-            )
+        start = self._start(declared, made, value, None if isinstance(value, Tensor) else torch.get_default_dtype())
         self.register_parameter(declared.name, nn.Parameter(start.detach().clone()))
         parametrize.register_parametrization(self, declared.name, made)
+
+    def _start(self, declared: Declared, bound: nn.Module, value: Any, dtype: torch.dtype | None) -> Tensor:
+        """A value from which a parameter can be learned, as a tensor."""
+        owner = f"{self.operator.name}: {declared.name}"
+        check_parameter(self.operator, declared, value)
+        start = torch.as_tensor(value if isinstance(value, Tensor) else np.array(value), dtype=dtype)
+        numbers = start.detach().cpu().double().numpy() if start.device.type != "meta" else None
+        if not start.is_floating_point() or (numbers is not None and not np.all(declared.holds(numbers))):  # type: ignore[misc]
+            raise ValueError(f"{owner} must {declared.words}, got {value}")
+        if numbers is not None and isinstance(bound, _Above) and not np.all(numbers > bound.bound):
+            raise ValueError(f"{owner} must start above {bound.bound:g} to be learned, got {value}")
+        if numbers is not None and not np.all(numbers < np.inf):
+            raise ValueError(f"{owner} must start at a finite value to be learned, got {value}")
+        return start
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A new value of what is learned keeps the rules of the first; a number stands for all entries."""
+        if parametrize.is_parametrized(self, name):
+            bounds: Any = self.parametrizations
+            raw = bounds[name].original
+            declared = next(one for one in self.operator.parameters if one.name == name)
+            value = self._start(declared, bounds[name][0], value, raw.dtype).to(raw.device)
+            value = value.expand_as(raw).clone() if value.dim() == 0 else value
+        super().__setattr__(name, value)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """The class that a layer was made from and its state; torch gives one that learns a class without a name."""
@@ -150,8 +167,7 @@ class Weights(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The weights of the scores ``x``."""
-        values = {declared.name: getattr(self, declared.name) for declared in self.operator.parameters}
-        return solve(self.operator, x, self.dim, mask, values)
+        return solve(self.operator, x, self.dim, mask, values_of(self.operator, self))
 
     def extra_repr(self) -> str:
         """The parameters, arrays by their shape."""

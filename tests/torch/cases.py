@@ -1,5 +1,7 @@
 """Operators with parameters worth testing on tensors, and scores away from kinks."""
 
+import warnings
+
 import numpy as np
 import torch
 
@@ -59,7 +61,26 @@ def function(name):
     return lambda x, **more: getattr(rt, name)(x, **{**SETTINGS[name], **more})
 
 
+def of_any_size(name):
+    """The operator on scores of any size; those of matrices on their last two dims."""
+    settings = {key: value for key, value in SETTINGS[name].items() if key != "shape"}
+    return lambda x: getattr(rt, name)(x, **settings)
+
+
 def in_numpy(name):
     """The same operator of NumPy."""
     given = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in SETTINGS[name].items()}
     return regmax.operators()[name](**given)
+
+
+def nested(dtype=torch.float32):
+    """What is no dense tensor though its layout says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls them a prototype
+        return torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], dtype=dtype)
+
+
+def quantized():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch is about to give them up
+        return torch._empty_affine_quantized([2, N], scale=1.0, zero_point=0, dtype=torch.quint8)

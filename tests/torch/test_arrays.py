@@ -12,7 +12,7 @@ import regmax
 import regmax.adapters.torch as rt
 
 from ..own_regularizers import Entropy as MyEntropy
-from .cases import LEARNABLE, SETTINGS, WEIGHTS, N, function, in_numpy, scores
+from .cases import LEARNABLE, SETTINGS, WEIGHTS, N, function, in_numpy, nested, quantized, scores
 
 NAMES = list(regmax.operators())
 ROWWISE = [name for name in NAMES if name not in ("tv2dmax", "kregularmax")]
@@ -245,6 +245,17 @@ def test_the_functions_of_numpy_hand_tensors_on():
     torch.testing.assert_close(regmax.Entmax(1.3)(x, axis=0), rt.entmax(x, alpha=1.3, dim=0), rtol=0, atol=0)
 
 
+class OfTheUser(torch.Tensor):
+    """A class of tensors that somebody else wrote."""
+
+
+def test_tensors_of_a_class_of_the_user_are_tensors():
+    x = scores(3).as_subclass(OfTheUser)
+    for y in (regmax.entmax(x), rt.entmax(x)):
+        assert isinstance(y, torch.Tensor)
+        torch.testing.assert_close(y.as_subclass(torch.Tensor), rt.entmax(scores(3)), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("name", "given"),
     [
@@ -281,8 +292,12 @@ def test_tensors_without_memory_of_their_own():
     for name in NAMES:
         f = getattr(rt, name)
         given = {k: v.to("meta") if isinstance(v, torch.Tensor) else v for k, v in SETTINGS[name].items()}
-        y = f(x.to("meta"), **given)
+        leaf = x.to("meta").requires_grad_()
+        y = f(leaf, **given)
         assert (y.device.type, y.shape, y.dtype) == ("meta", x.shape, x.dtype)
+        for more in (False, True):
+            (g,) = torch.autograd.grad((y**2).sum(), leaf, create_graph=more, retain_graph=True)
+            assert (g.device.type, g.shape, g.dtype) == ("meta", x.shape, x.dtype)
 
 
 def test_integers_and_empty_graphs():
@@ -312,8 +327,8 @@ BAD = [
     (TypeError, "sparsemax: x must be a tensor, got ndarray", lambda: rt.sparsemax(np.zeros(3))),
     (TypeError, "real numbers, got dtype torch.complex64", lambda: rt.sparsemax(torch.zeros(3, dtype=torch.cfloat))),
     (TypeError, "dense tensor, got layout torch.sparse_coo", lambda: rt.sparsemax(torch.eye(3).to_sparse())),
-    (TypeError, "dense tensor, got a nested tensor", lambda: rt.softmax(_nested())),
-    (TypeError, "real numbers, got dtype torch.quint8", lambda: rt.softmax(_quantized())),
+    (TypeError, "dense tensor, got a nested tensor", lambda: rt.softmax(nested())),
+    (TypeError, "real numbers, got dtype torch.quint8", lambda: rt.softmax(quantized())),
     (ValueError, "sparsemax: x must have at least one dimension", lambda: rt.sparsemax(torch.tensor(1.0))),
     (ValueError, "dim must be within the 2 dimensions of x, got 2", lambda: rt.softmax(torch.zeros(2, 2), dim=2)),
     (TypeError, "dim must be an integer, got 0.5", lambda: rt.softmax(torch.zeros(2), dim=0.5)),
@@ -360,8 +375,24 @@ BAD = [
     (TypeError, "learn must be names of parameters, got True", lambda: rt.Entmax(learn=True)),
     (ValueError, "entmax: alpha must be > 0 and finite, got -1", lambda: rt.Entmax(alpha=-1)),
     (ValueError, "fusedmax: lam must start above 0 to be learned, got 0.0", lambda: rt.Fusedmax(lam=0.0, learn="lam")),
+    (TypeError, r"learn must be names of parameters, got \(3,\)", lambda: rt.Entmax(learn=(3,))),
+    (TypeError, r"learn must be names of parameters, got \[3\]", lambda: rt.Entmax(learn=[3])),
+    (ValueError, "lam must start at a finite value to be l", lambda: rt.Fusedmax(lam=float("inf"), learn="lam")),
+    (ValueError, "upper must start at a finite", lambda: rt.Budgetmax(upper=torch.tensor([1, np.inf]), learn="upper")),
     (ValueError, "reduction must be one of", lambda: rt.FenchelYoungLoss(regmax.Softmax(), reduction="x")),
     (TypeError, "omega must be an operator of regmax, got str", lambda: rt.fenchel_young_loss("softmax", _x(), _x())),
+    (
+        TypeError,
+        "argmax: omega must be an operator such as regmax.*, got str",
+        lambda: rt.argmax("a", _x()),
+    ),
+    (TypeError, "argmax: omega .*, got the class Sparsemax", lambda: rt.argmax(regmax.Sparsemax, _x())),
+    (TypeError, "argmax: omega .*, got a layer", lambda: rt.argmax(rt.Sparsemax(), _x())),
+    (TypeError, "sparsemax: where must be a dense bool", lambda: regmax.sparsemax(_x(), where=np.ones(3, bool))),
+    (ValueError, r"sparsemax: where must broadcast to", lambda: regmax.sparsemax(_x(), where=torch.ones(4) > 0)),
+    (TypeError, "softmax: x must be a plain tensor, got MaskedTensor", lambda: rt.softmax(_masked())),
+    (TypeError, "mask must be a dense boolean tensor, got a nested", lambda: rt.softmax(_x(), mask=nested(torch.bool))),
+    (TypeError, "weight must be a tensor, got list", lambda: rt.FenchelYoungLoss(regmax.Softmax(), weight=[1.0])),
     (TypeError, "Entmax|entmax: beta is not one of its parameters", lambda: rt.Entmax(beta=1)),
     (ValueError, "topkmax: k cannot be learned, got 2", lambda: rt.Topkmax(k=2, learn=("k",))),
     (ValueError, "entmax: alpha must be > 0 and finite, got -1", lambda: rt.Entmax(alpha=-1, learn=("alpha",))),
@@ -376,18 +407,14 @@ def _6():
     return torch.arange(6.0)[None]
 
 
+def _masked():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls them a prototype
+        return torch.masked.masked_tensor(_x(), _x() == 0)
+
+
 def _imaginary(x):
     return rt.softmax(x, gamma=1j)
-
-
-def _nested():
-    return torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)
-
-
-def _quantized():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch is about to give them up
-        return torch._empty_affine_quantized([2, 3], scale=1.0, zero_point=0, dtype=torch.quint8)
 
 
 @pytest.mark.parametrize(("kind", "sentence", "call"), BAD, ids=[sentence for _, sentence, _ in BAD])

@@ -7,7 +7,7 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 import regmax
 import regmax.adapters.torch as rt
 
-from .cases import EDGES, N, scores
+from .cases import EDGES, N, nested, quantized, scores
 
 OMEGAS = [
     regmax.Softmax(0.7),
@@ -120,6 +120,10 @@ def test_the_dim_of_a_layer_is_that_of_its_loss():
     torch.testing.assert_close(found, rt.fenchel_young_loss(regmax.Sparsemax(), x.T, LABELS.clamp_max(3)))
 
 
+def softmax_loss(**given):
+    return rt.FenchelYoungLoss(regmax.Softmax(), **given)
+
+
 def test_softmax_is_cross_entropy():
     x, weight = scores(4), torch.linspace(0.5, 2.0, N, dtype=torch.float64)
     labels = torch.tensor([0, -100, 5, 2])
@@ -128,6 +132,11 @@ def test_softmax_is_cross_entropy():
             ours = rt.FenchelYoungLoss(regmax.Softmax(), weight=weight, reduction=reduction)
             theirs = torch.nn.CrossEntropyLoss(weight=weight, reduction=reduction)
             torch.testing.assert_close(ours(x, labels), theirs(x, labels))
+            leaves = [x.clone().requires_grad_() for _ in range(2)]
+            given = {"weight": weight, "reduction": reduction, "label_smoothing": smoothing}
+            for kind, leaf in zip((softmax_loss, torch.nn.CrossEntropyLoss), leaves, strict=True):
+                kind(**given)(leaf, labels).sum().backward()
+            torch.testing.assert_close(leaves[0].grad, leaves[1].grad)
             ours = rt.FenchelYoungLoss(regmax.Softmax(), reduction=reduction, label_smoothing=smoothing)
             theirs = torch.nn.CrossEntropyLoss(reduction=reduction, label_smoothing=smoothing)
             # Fenchel-Young losses are 0 at the target, cross entropy is its entropy there.
@@ -154,6 +163,26 @@ def test_other_dims_masks_and_half_precision():
     torch.testing.assert_close(half.double(), whole.mean(), rtol=2e-2, atol=2e-2)
 
 
+@every_omega
+def test_smoothing_with_weights_is_the_mean_of_losses_against_each_label(omega):
+    """Up to what does not depend on the scores, also in the weights' own gradient."""
+    labels, smoothing = torch.tensor([0, -100, 5]), 0.3
+    mask = torch.ones(3, N, dtype=torch.bool)
+    mask[0, 3:5] = False
+    weight = torch.linspace(0.5, 2.0, N, dtype=torch.float64).requires_grad_()
+    x = scores(3).requires_grad_()
+    found = rt.fenchel_young_loss(omega, x, labels, weight=weight, label_smoothing=smoothing, mask=mask)
+    each = torch.stack(
+        [rt.argmax(omega, x, mask=mask) - torch.eye(N).double()[c] for c in range(N)]
+    )  # label, row, entry
+    share = mask / mask.sum(1, keepdim=True) * smoothing + (1 - smoothing) * torch.eye(N)[labels.clamp_min(0)]
+    expected = ((share * weight).T.unsqueeze(-1) * each).sum(0) * (labels >= 0).unsqueeze(-1)
+    expected = torch.where(mask, expected, 0.0) / weight[labels[::2]].sum()
+    torch.testing.assert_close(torch.autograd.grad(found, x, create_graph=True)[0], expected)
+    loss = lambda w: rt.fenchel_young_loss(regmax.Softmax(), x.detach(), labels, weight=w, label_smoothing=0.3)  # noqa: E731
+    assert gradcheck(loss, weight)
+
+
 def test_zero_loss_is_exactly_zero_beyond_the_margin():
     x = torch.tensor([[3.0, 1.9, 0.0]], requires_grad=True)
     value = rt.fenchel_young_loss(regmax.Sparsemax(), x, torch.tensor([0]))
@@ -167,7 +196,11 @@ BAD = [
     (ValueError, r"labels must have shape \(2,\), got \(3,\)", {"target": torch.tensor([0, 1, 2])}),
     (ValueError, "target must not require grad", {"target": scores(2).requires_grad_()}),
     (ValueError, r"target must have the shape \(2, 6\) of x", {"target": scores(3)}),
-    (TypeError, "target must be a dense tensor of real numbers, got list", {"target": [0, 1]}),
+    (TypeError, "softmax loss: target must be a tensor, got list", {"target": [0, 1]}),
+    (TypeError, "target must be a dense tensor, got a nested tensor", {"target": nested()}),
+    (TypeError, "target must be a tensor of real numbers, got dtype torch.quint8", {"target": quantized()}),
+    (TypeError, "mask must be a dense boolean tensor, got a nested tensor", {"mask": nested(torch.bool)}),
+    (TypeError, "ignore_index must be an integer, got None", {"ignore_index": None}),
     (ValueError, "reduction must be one of none, sum, mean, got 'max'", {"reduction": "max"}),
     (ValueError, "label_smoothing must be a number from 0 to 1, got 2.0", {"label_smoothing": 2.0}),
     (TypeError, "must hold integer labels or distributions", {"target": torch.tensor([True, False])}),
@@ -179,7 +212,8 @@ BAD = [
         {"target": distributions(2), "weight": scores()},
     ),
     (ValueError, "weight must be a tensor of 6 real numbers", {"weight": torch.ones(2)}),
-    (ValueError, "weight must be a tensor of 6 real numbers", {"weight": [1.0] * 6}),
+    (TypeError, "weight must be a tensor, got list", {"weight": [1.0] * 6}),
+    (ValueError, r"of 6 real numbers, one per label, got torch.int64 of shape \(6,\)", {"weight": torch.arange(6)}),
     (ValueError, "weight must be >= 0, got -1.0", {"weight": -torch.ones(N)}),
     (ValueError, "label_smoothing must be a number", {"label_smoothing": "a"}),
     (ValueError, "omega must be the regularizer of a loss, got topkmax", {"omega": regmax.Topkmax(2)}),

@@ -8,10 +8,11 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.utils.checkpoint import checkpoint
 
 import regmax
+import regmax.adapters.torch as rt
 from regmax.adapters.torch import _ops
 from regmax.adapters.torch.capabilities import DEVICES, DTYPES, MODES, table
 
-from .cases import function, in_numpy, scores
+from .cases import SETTINGS, function, in_numpy, of_any_size, scores
 from .modes import ANSWERS, along, compiled, expected, leaf, require_close
 
 TABLE = table()
@@ -69,9 +70,43 @@ def by_compiler(f):
     torch.testing.assert_close(compiled(f)(x), f(x), rtol=0, atol=0)
     expected = torch.autograd.grad(loss(f)(x), x)
     torch.testing.assert_close(torch.autograd.grad(compiled(loss(f))(x), x), expected)
-    growing = compiled(f, dynamic=True)
-    for rows in (2, 5, 9):
-        torch.testing.assert_close(growing(scores(rows)), f(scores(rows)), rtol=0, atol=0)
+
+
+@every_operator
+@pytest.mark.parametrize("dynamic", [True, None])
+def test_compiled_code_takes_scores_of_any_size(name, dynamic):
+    """Sizes that change are left open by compilers, from the start or from the second size on."""
+    f = of_any_size(name)
+    growing = compiled(f, dynamic=dynamic)
+    for seed, shape in enumerate([(2, 4, 6), (3, 5, 8), (4, 6, 7)]):
+        x = leaf(torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
+        torch.testing.assert_close(growing(x.detach()), f(x.detach()), rtol=0, atol=0)
+        torch.testing.assert_close(growing(x), f(x), rtol=0, atol=0)
+        expected = torch.autograd.grad(loss(f)(x), x)
+        torch.testing.assert_close(torch.autograd.grad(loss(growing)(x), x), expected)
+
+
+@every_operator
+def test_instances_and_functions_of_numpy_compile(name):
+    x, given = scores(3), dict(SETTINGS[name])
+    if name == "kregularmax":  # whose function takes matrices alone
+        x, given = x.reshape(3, 2, 3), {"k": 2, "gamma": 0.8}
+    omega = in_numpy(name) if name != "kregularmax" else regmax.Kregularmax(**given)
+    calls = [lambda x: rt.argmax(omega, x), omega, lambda x: getattr(regmax, name)(x, **given)]
+    for call in calls[:2] if name == "graphfusedmax" else calls:  # its edges are a tensor here
+        y = leaf(x)
+        torch.testing.assert_close(compiled(call)(y), rt.argmax(omega, x), rtol=0, atol=0)
+        (expected,) = torch.autograd.grad(along(lambda x: rt.argmax(omega, x))(y), y)
+        torch.testing.assert_close(*torch.autograd.grad(compiled(along(call))(y), y), expected)
+
+
+def test_functions_of_numpy_keep_their_signature_in_compiled_code():
+    x = scores(3).reshape(3, 2, 3)
+    found = compiled(lambda x: regmax.kregularmax(x, 2))(x)
+    torch.testing.assert_close(found, rt.kregularmax(x, k=2), rtol=0, atol=0)
+    for bad in (lambda x: regmax.sparsemax(x, 2.0), lambda x: regmax.sparsemax(x, beta=2.0)):
+        with pytest.raises(Exception, match=r"argument 0 is longer|beta is not one of"):
+            compiled(bad)(x)
 
 
 def transforms_by_compiler(f):
@@ -173,8 +208,6 @@ def test_values_are_those_of_numpy(name):
 def test_the_custom_operator_keeps_the_rules_of_torch(name):
     from regmax.adapters.torch._declared import operator_of
     from regmax.adapters.torch.functional import problem
-
-    from .cases import SETTINGS
 
     with torch.no_grad():
         found = problem(operator_of(regmax.operators()[name]), _Watched(scores(3)), -1, None, dict(SETTINGS[name]))

@@ -5,7 +5,9 @@ import io
 import pickle
 from multiprocessing.reduction import ForkingPickler
 
+import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
 import regmax
@@ -63,6 +65,33 @@ def test_bounds_hold_however_far_an_optimizer_goes():
     with torch.no_grad():
         next(falling.parameters()).copy_(torch.tensor([-5.0, 7.0, 2.0]))
     assert (falling.weights.diff() <= 0).all()
+
+
+def test_what_is_learned_can_be_set():
+    layer = rt.Entmax(alpha=torch.full((3, 1), 1.5), learn="alpha").double()
+    for value in (1.8, torch.tensor(1.8), np.float32(1.8), torch.full((3, 1), 1.8)):
+        layer.alpha = 1.2
+        layer.alpha = value
+        torch.testing.assert_close(layer.alpha, torch.full((3, 1), 1.8).double(), rtol=1e-6, atol=0)
+        assert next(layer.parameters()).requires_grad
+    for value, sentence in (
+        (torch.tensor(-1.8), "entmax: alpha must be > 0 and finite, got -1.7"),
+        (-1.8, "entmax: alpha must be > 0 and finite, got -1.8"),
+        (torch.inf, "entmax: alpha must be > 0 and finite, got inf"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            layer.alpha = value
+    torch.testing.assert_close(layer.alpha, torch.full((3, 1), 1.8).double(), rtol=1e-6, atol=0)
+    with pytest.raises(TypeError, match="entmax: alpha must be a number, an array or a tensor, got 'a'"):
+        layer.alpha = "a"
+
+
+def test_a_sparse_adjacency_matrix_is_edges():
+    adjacency = scipy.sparse.csr_array(np.diag([1.0, 2, 3, 4, 5], 1) + np.diag([1.0, 2, 3, 4, 5], -1))
+    x = scores(3)
+    for more in ({}, {"learn": "weights"}):
+        layer = rt.Graphfusedmax(edges=adjacency, lam=0.2, **more).double()
+        torch.testing.assert_close(layer(x), rt.graphfusedmax(x, edges=adjacency, lam=0.2), rtol=1e-6, atol=1e-6)
 
 
 def test_state():

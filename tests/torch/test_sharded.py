@@ -1,26 +1,30 @@
-"""Two processes that share the rows answer as one does."""
+"""Processes that share the rows answer as one does."""
 
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_two_processes_answer_as_one(tmp_path):
+@pytest.mark.parametrize("sides", [(2,), (1, 2), (2, 2)], ids=str)
+def test_processes_answer_as_one(sides, tmp_path):
     command = [sys.executable, "-W", "ignore", "-m", "tests.torch.processes"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     running = [
         subprocess.Popen(
-            [*command, str(rank), "2", str(tmp_path / "meeting")],
+            [*command, str(rank), "x".join(map(str, sides)), str(tmp_path / "meeting")],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for rank in range(2)
+        for rank in range(math.prod(sides))
     ]
     try:
         answers = [process.communicate(timeout=300)[0] for process in running]
