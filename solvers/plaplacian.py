@@ -12,7 +12,7 @@ from ._elementary import power
 from ._jit import kernel
 from .plaplacian_active import settle
 from .plaplacian_edges import TINY, differences, ends, prepare, resolve, scratch, slack, total
-from .plaplacian_path import CAP, SETTLED, free, out_of_reach, rigid_strength, simplex, unite
+from .plaplacian_path import CAP, SETTLED, free, out_of_reach, proved, rigid_strength, simplex, unite
 from .rows import enter, in_float64, normalise, room, scale
 from .tridiagonal import PINNED
 from .tv import fusedmax, fusedmax_jacobian, tv, tv_jacobian
@@ -100,6 +100,9 @@ def _bounded_row(net, p, resolution, nodes, edges, shares):
         steps += more
     unite(net, y, c, most)
     normalise(y)
+    if not left <= SETTLED:
+        shown = proved(net, p, kappa, nodes, edges)
+        left = shown if shown < left else left
     if cut and out_of_reach(p, resolution):
         differences(net, y, jump)
         left += slack(jump, u, c, p)

@@ -315,8 +315,16 @@ def solve_simplex(z, net, p, resolution):
     z, net = (z * kappa)[:, None], net.scaled(kappa, p, resolution)
     *point, left, steps = _interior(z, net, p, kappa)
     y, u = _polished(z, net, p, kappa, *point)
-    y = net.united(y)[:, 0]
-    return y / y.sum(), u / kappa, left, steps + POLISH
+    y = net.united(y)
+    y = y / y.sum()
+    left = left if left <= SETTLED else min(left, _proved(z, net, p, kappa, y, u))
+    return y[:, 0], u / kappa, left, steps + POLISH
+
+
+def _proved(z, net, p, kappa, y, u):
+    """What the flows u leave of the gap at y on the simplex."""
+    r = z - kappa * y - net.divergence(u)
+    return r.max() - np.sum(y * r) + _slack(net, y, u, p)
 
 
 def _free_gap(z, net, y, u, p):

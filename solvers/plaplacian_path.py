@@ -42,6 +42,7 @@ __all__ = [
     "STRAY",
     "free",
     "out_of_reach",
+    "proved",
     "rigid_strength",
     "simplex",
     "unite",
@@ -92,7 +93,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
     unit, more, held, unit_flow, more_flow, none = nodes[7], nodes[8], nodes[9], edges[7], edges[8], edges[9]
     n = y.size
     stiff = p > 2 and largest(c) > STIFF
-    eps, last, left, late = 1.0, STOP if stiff else _last_eps(c, n, p), 1e300, 0
+    eps, last, left, late = 1.0, STOP if stiff else _last_eps(c, n, p), np.inf, 0
     tau, least = min(1.0, max(-total(z) / n, 1.0 / n)), _LEAST if p >= 2 else _CURVED
     u[:], none[:] = 0.0, 0.0
     for i in range(n):
@@ -227,7 +228,7 @@ def _finish(net, p, kappa, tau, nodes, edges, shares):
     for i in range(n):
         y[i] = start[i] if start[i] > min(s[i], NOTHING) else 0.0
     u[:] = flow
-    return 1e300, steps
+    return np.inf, steps
 
 
 @kernel
@@ -236,6 +237,19 @@ def simplex(net, p, kappa, nodes, edges, shares):
     left, tau, steps = _follow(net, p, kappa, nodes, edges, shares)
     off, more = _finish(net, p, kappa, tau, nodes, edges, shares)
     return min(left, off), steps + more
+
+
+@kernel
+def proved(net, p, kappa, nodes, edges):
+    """What the flows u leave of the gap at y on the simplex."""
+    z, y, r, c, u, jump = nodes[0], nodes[1], nodes[4], edges[0], edges[1], edges[5]
+    balance(net, z, y, u, kappa, 0.0, r)
+    differences(net, y, jump)
+    high, mean = -np.inf, 0.0
+    for i in range(y.size):
+        high = max(high, r[i])
+        mean += y[i] * r[i]
+    return high - mean + slack(jump, u, c, p)
 
 
 @kernel
@@ -258,7 +272,7 @@ def free(net, p, nodes, edges, shares):
     z, y, D, start, flow = nodes[0], nodes[1], nodes[3], nodes[12], edges[12]
     c, u, a, b, g, jump = edges[0], edges[1], edges[2], edges[3], edges[4], edges[5]
     y[:], D[:], u[:] = total(z) / z.size, 1.0, 0.0
-    eps, last, moved, steps = 1.0, _last_eps(c, y.size, p) if p < 2 else STOP, 1e300, 0
+    eps, last, moved, steps = 1.0, _last_eps(c, y.size, p) if p < 2 else STOP, np.inf, 0
     while steps < CAP and not (moved <= SETTLED and (p == 2 or eps <= last)):
         differences(net, y, jump)
         if p > 2:

@@ -261,3 +261,20 @@ def test_edges_of_any_strength_take_few_steps(n):
     assert left[0, 0] <= SETTLED
     assert left[0, 1] <= 60
     assert regmax.Plaplacemax(1.5, 0.1, edges=edges, weights=weights).certify(x, y).gap <= 1e-14
+
+
+@pytest.mark.parametrize("small", [512, 0])
+def test_what_converged_does_not_warn(small, monkeypatch):
+    monkeypatch.setattr(plaplacian_graph, "_SMALL", small)
+    cases = [(np.array([-5876.026696904225, 767789.1353446866]), 1.01, 1e9, 1e-3, path(2))]
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n, p, size = int(rng.integers(3, 11)), rng.choice([1.01, 1.05, 1.2, 1.5, 2, 3, 8]), 10.0 ** rng.choice([8, 9])
+        ring = np.stack([np.arange(n), (np.arange(n) + 1) % n], axis=1)
+        cases.append((size * rng.normal(size=n), p, min(size * 10.0 ** rng.choice([0, 3, 6, 290]), 1e300), 1.0, ring))
+    for x, p, lam, gamma, edges in cases:
+        operator = regmax.Plaplacemax(p, lam, gamma, edges)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            y = operator(x)
+        assert operator.certify(x, y).gap <= 1e-13 * np.ptp(x)
