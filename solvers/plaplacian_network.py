@@ -13,6 +13,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
+from .plaplacian_edges import root
 from .plaplacian_path import (
     BOUND,
     CAP,
@@ -23,7 +24,6 @@ from .plaplacian_path import (
     STILL,
     STOP,
     STRAY,
-    out_of_reach,
     rigid_strength,
 )
 
@@ -33,18 +33,18 @@ _DENSE = 256  # unknowns up to which a dense factorisation is faster
 _PLANAR = 2.5  # edges per node up to which a sparse factorisation fills in little
 _HELD = 1e30  # the diagonal of a node that must not move
 _LARGE = 20_000  # unknowns above which one that fills in is given up for conjugate gradients
-_STIFFEST = 1e10  # of an edge in units of the diagonal at its ends, or 1; with more, rounding would drown that
+_STIFFEST = 1e10  # of an edge in units of the diagonal at its ends, or 1; the rounding of more would show
+_DROWNING = 1e14  # of an edge in units of that; its rounding would drown it
 _HUB = 3.0  # square roots of n by which the degree of a hub exceeds the mean
 
 
 class Network:
-    """The edges that count, their tails, heads and strengths c > 0, of a graph with n nodes."""
+    """The edges that count, their tails, heads and strengths c > 0, as ``plaplacian_edges`` has them, of n nodes."""
 
     def __init__(self, n, edges, c):
         some = c > 0
         self.kept, self.n, self.tail, self.head, self.c = some, n, edges[some, 0], edges[some, 1], c[some]
         self.rigid = np.zeros(self.c.size, bool)
-        self.unsolvable = False
 
     @cached_property
     def place(self):
@@ -72,9 +72,7 @@ class Network:
         other: Network = object.__new__(Network)
         other.kept, other.n, other.tail, other.head = self.kept, self.n, self.tail, self.head
         with np.errstate(over="ignore"):
-            full = self.c * factor
-        other.c = np.minimum(full, most)
-        other.unsolvable = out_of_reach(p, resolution) and bool(np.any((full > most) & np.isfinite(self.c)))
+            other.c = np.minimum(self.c * factor, most)
         other.rigid = other.c == most
         return other
 
@@ -126,7 +124,7 @@ class _Relation:
             size = net.c / m
             more = -np.clip(along, 0.0, net.c * (3 - p) / 2) / m
         else:
-            size = net.c * square ** (p / 2 - 1) if p > 2 else net.c
+            size = net.c * (net.c * length) ** (p - 2) if p > 2 else net.c
             more = (p - 2) * size
         # A stiffer edge closes its jump in a few steps more.
         excess = np.maximum(size / _stiffest(net, diagonal), 1.0)
@@ -175,7 +173,8 @@ class _Sharp(_Relation):
 def _stiffest(net, diagonal):
     """The most K of every edge; between nodes that hardly move a flow would else take long to change."""
     least = diagonal.min(axis=1)
-    return _STIFFEST * np.maximum(np.minimum(least[net.tail], least[net.head]), 1.0)
+    least = np.minimum(least[net.tail], least[net.head])
+    return np.minimum(_STIFFEST * np.maximum(least, 1.0), _DROWNING * least)
 
 
 def _dense(matrix):
@@ -221,9 +220,13 @@ def _clipped(u, c):
 
 def _slack(net, y, u, p):
     jump = net.jumps(y)
-    size, flow = np.linalg.norm(jump, axis=1), np.linalg.norm(u, axis=1) / net.c
-    held = flow ** (p / (p - 1)) * (p - 1) / p if p > 1 else 0.0
-    return np.abs(net.c * (size**p / p + held) - np.sum(u * jump, axis=1)).sum()
+    size, carried = np.linalg.norm(jump, axis=1), np.linalg.norm(u, axis=1)
+    if p >= 2:
+        stored = size * (net.c * size) ** (p - 1) / p + carried * carried ** (1 / (p - 1)) / net.c * (p - 1) / p
+    else:
+        held = (carried / net.c) ** (p / (p - 1)) * (p - 1) / p if p > 1 else 0.0
+        stored = net.c * (size**p / p + held)
+    return np.abs(stored - np.sum(u * jump, axis=1)).sum()
 
 
 def _last_eps(net, p):
@@ -312,7 +315,7 @@ def _newton_on(free, z, net, p, kappa, y, u, tau):
 def solve_simplex(z, net, p, resolution):
     """(weights, flows, what is left of the gap in units of the range, steps) for scores z with maximum 0."""
     kappa = 1.0 / max(1.0, -z.min())
-    z, net = (z * kappa)[:, None], net.scaled(kappa, p, resolution)
+    z, net = (z * kappa)[:, None], net.scaled(kappa ** root(p), p, resolution)
     *point, left, steps = _interior(z, net, p, kappa)
     y, u = _polished(z, net, p, kappa, *point)
     y = net.united(y)
@@ -344,7 +347,7 @@ def solve_free(z, net, p, resolution):
         return z.copy(), np.zeros((net.tail.size, z.shape[1])), 0.0, 0
     width = sides.max() * np.linalg.norm(sides / sides.max())
     z = (z - mean) / width
-    net = net.scaled(np.exp(np.clip((p - 2) * np.log(width), -700, 700)), p, resolution)
+    net = net.scaled(width ** ((p - 2) * root(p)), p, resolution)
     y, u = np.broadcast_to(z.mean(axis=0), z.shape), np.zeros((net.tail.size, z.shape[1]))
     eps, last, moved = 1.0, _last_eps(net, p), np.inf
     best, least, ones = (y, u), np.inf, np.ones(z.shape)
@@ -368,7 +371,7 @@ def solve_free(z, net, p, resolution):
         if np.abs(dy).max() <= STILL:
             break
     best = (y, u) if _free_gap(z, net, y, u, p) < least else best
-    if not moved <= SETTLED or net.unsolvable:
+    if not moved <= SETTLED:
         y, moved = best[0], np.inf
     return mean + width * net.united(y), width * best[1], moved, steps + (POLISH if 1 < p < 2 else 0)
 
@@ -380,7 +383,8 @@ def linearised(y, v, net, p, free):
     relation = object.__new__(_Relation)
     relation.net, relation.direction = net, jump / np.where(length > 0, length, 1.0)[:, None]
     with np.errstate(divide="ignore", over="ignore"):
-        size = np.minimum(net.c * length ** (p - 2), _STIFFEST) if p != 2 else net.c
+        near = (length * (net.c if p > 2 else 1.0)) ** (p - 2)
+        size = np.minimum(net.c * near, _STIFFEST) if p != 2 else net.c
     relation.size, relation.more = size, np.where(length > 0, (p - 2) * size, 0.0)
     held = np.broadcast_to(free[:, None], y.shape)
     solve = _solver(relation, np.where(held, 1.0, _HELD))

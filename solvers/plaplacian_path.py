@@ -24,6 +24,7 @@ from .plaplacian_edges import (
     prepare,
     relations,
     resolve,
+    root,
     sharp_relations,
     slack,
     to_total,
@@ -41,7 +42,6 @@ __all__ = [
     "STOP",
     "STRAY",
     "free",
-    "out_of_reach",
     "proved",
     "rigid_strength",
     "simplex",
@@ -67,7 +67,6 @@ _LEAST = 1e-8  # or this,
 _CURVED = 1e-4  # or for p < 2 this, lest y s outruns eps
 ASTRAY = 1e-7  # a last step above this led away
 STIFF = 1.0  # strengths above which jumps become small
-_LARGEST = 600.0  # logarithm of a strength
 STIFFEST = 1e13  # K of an edge of a graph: with more, the rounding of dy would show in the flows
 
 
@@ -298,14 +297,8 @@ def free(net, p, nodes, edges, shares):
 
 @kernel
 def rigid_strength(n, p, resolution):
-    """The strength of an edge that keeps its ends within ``resolution`` under any flow there is, if p is not large."""
-    return 4.0 * n * np.exp(min(-(p - 1.0) * np.log(resolution), _LARGEST))
-
-
-@kernel
-def out_of_reach(p, resolution):
-    """Whether no number is large enough for that: what is stronger than the rest cannot be told from what is rigid."""
-    return -(p - 1.0) * np.log(resolution) > _LARGEST
+    """The strength of an edge that keeps its ends within ``resolution`` under any flow there is."""
+    return (4.0 * n) ** root(p) * resolution ** -min(p - 1.0, 1.0)
 
 
 @kernel
