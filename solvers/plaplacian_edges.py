@@ -23,6 +23,7 @@ __all__ = [
     "differences",
     "ends",
     "fastest",
+    "implied",
     "largest",
     "prepare",
     "pull",
@@ -168,6 +169,15 @@ def sharp_relations(jump, u, c, p, a, b, g):
         a[e] = 1.0 if some else 0.0
         b[e] = exponent * slope / full if some else 1.0
         g[e] = (slope * u[e] / full if some else u[e]) - (jump[e] if some else 0.0)
+
+
+@kernel
+def implied(jump, c, p, flow):
+    """The flows of jumps."""
+    for e in range(c.size):
+        d = abs(jump[e])
+        size = power(c[e] * d, p - 1.0, TINY) if p > 2 else c[e] * power(d, p - 1.0, TINY)
+        flow[e] = np.copysign(size, jump[e])
 
 
 @kernel

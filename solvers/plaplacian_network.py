@@ -6,6 +6,7 @@ The same relation of flow and jump as in ``plaplacian_path``, the same interior 
 """
 
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 import scipy.linalg
@@ -320,8 +321,19 @@ def solve_simplex(z, net, p, resolution):
     y, u = _polished(z, net, p, kappa, *point)
     y = net.united(y)
     y = y / y.sum()
-    left = left if left <= SETTLED else min(left, _proved(z, net, p, kappa, y, u))
+    if not left <= SETTLED:
+        shown, u = min(
+            ((_proved(z, net, p, kappa, y, flow), flow) for flow in (u, _implied(net, y, p))), key=itemgetter(0)
+        )
+        left = min(left, shown)
     return y[:, 0], u / kappa, left, steps + POLISH
+
+
+def _implied(net, y, p):
+    """The flows of the jumps of y."""
+    jump = net.jumps(y)
+    size = np.abs(jump)
+    return np.sign(jump) * ((net.c[:, None] * size) ** (p - 1) if p > 2 else net.c[:, None] * size ** (p - 1))
 
 
 def _proved(z, net, p, kappa, y, u):

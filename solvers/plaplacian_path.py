@@ -20,6 +20,7 @@ from .plaplacian_edges import (
     differences,
     ends,
     fastest,
+    implied,
     largest,
     prepare,
     relations,
@@ -240,10 +241,21 @@ def simplex(net, p, kappa, nodes, edges, shares):
 
 @kernel
 def proved(net, p, kappa, nodes, edges):
-    """What the flows u leave of the gap at y on the simplex."""
-    z, y, r, c, u, jump = nodes[0], nodes[1], nodes[4], edges[0], edges[1], edges[5]
-    balance(net, z, y, u, kappa, 0.0, r)
+    """What is left of the gap at y on the simplex, by the flows u or those that y implies: u becomes the better."""
+    y, c, u, jump, flow = nodes[1], edges[0], edges[1], edges[5], edges[12]
     differences(net, y, jump)
+    implied(jump, c, p, flow)
+    left, other = _left(net, p, kappa, nodes, edges, u), _left(net, p, kappa, nodes, edges, flow)
+    if other < left:
+        u[:] = flow
+    return min(left, other)
+
+
+@kernel
+def _left(net, p, kappa, nodes, edges, u):
+    """What flows leave of the gap at y on the simplex, the jumps given."""
+    z, y, r, c, jump = nodes[0], nodes[1], nodes[4], edges[0], edges[5]
+    balance(net, z, y, u, kappa, 0.0, r)
     high, mean = -np.inf, 0.0
     for i in range(y.size):
         high = max(high, r[i])
