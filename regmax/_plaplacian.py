@@ -15,7 +15,7 @@ from regmax.solvers import tv as chain
 from regmax.solvers._threads import run
 
 from ._graph import link_weights
-from ._graph_tv import capacities, drops, flows, outflow
+from ._graph_tv import drops, flows, outflow
 from ._parametrised import Spread
 
 __all__ = ["certifying_flow", "energy", "energy_expression", "energy_slopes", "slack"]
@@ -54,11 +54,33 @@ def _pull(drop: Array, size: Array, p: Spread, d: int) -> Array:
     return _spread_out(power, d) * drop
 
 
+def _strengths(live: Array, p: Spread) -> Array:
+    """``(lam w)^(1 / (p - 1))``, below p = 2 ``lam w``: from the flow of an edge to its jump without large powers.
+
+    Where values are in a ``unit``, those of the values in it.
+    """
+    root = 1.0 / np.maximum(p["p"] - 1.0, 1.0)[:, None]
+    units = p["unit"][:, None] ** ((p["p"][:, None] - 2.0) * root) if "unit" in p else 1.0
+    weights = link_weights(p, live)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(weights > 0, p["lam"][:, None] ** root * weights**root * units, 0.0)
+
+
+def _flow(size: Array, strength: Array, p: Spread) -> Array:
+    """The flow that belongs to differences of some size."""
+    exponent = p["p"][:, None] - 1.0
+    with np.errstate(over="ignore"):
+        pulls = strength * np.where(size > 0, size, 0.0) ** np.minimum(exponent, 1.0)
+        return np.where(strength > 0, pulls, 0.0) ** np.maximum(exponent, 1.0)
+
+
 def energy(y: Array, live: Array, p: Spread, d: int = 1) -> Array:
     """``lam / p sum_e w_e |y_i - y_j|^p`` of each row."""
     _, size = _by_edge(y, p, d)
-    total = np.sum(link_weights(p, live) * size ** p["p"][:, None], axis=1)
-    return np.where(total == 0, 0.0, p["lam"] / p["p"] * total)
+    some = (size > 0) & (link_weights(p, live) > 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        each = size * _flow(size, _strengths(live, p), p)
+    return np.sum(np.where(some, each, 0.0), axis=1) / p["p"]
 
 
 def energy_slopes(y: Array, jv: Array, live: Array, p: Spread, d: int = 1) -> Spread:
@@ -111,18 +133,18 @@ def _flow_within(units: float, z: Array, y: Array, live: Array, p: Spread, d: in
     finds its own: as the flow that leaves every group as even as it can.
     """
     drop, size = _by_edge(y, p, d)
-    c = capacities(live, p)
+    c = _strengths(live, p)
     room = _by_row(np.abs(z), live).sum(axis=1) + 1.0
     most = 4.0 * room[:, None]
     rigid, c = np.isinf(c), np.where(np.isinf(c), most, c)
     unsure = units * p["rounding"] * _by_row(np.abs(y), live).max(axis=1, initial=0.0)[:, None] + _TINY
-    exponent = p["p"][:, None] - 1
-    low, high = (np.sign(end) * np.abs(end) ** exponent for end in (size - unsure, size + unsure))
-    middle, half = c * (low + high) / 2, c * (high - low) / 2
-    half = np.where(rigid, most, half)
-    half = np.where(half > _SURE * np.minimum(c, most), np.minimum(half, most) / np.sqrt(d), 0.0)
+    ends = size - unsure, size + unsure
+    low, high = (np.sign(end) * np.minimum(_flow(np.abs(end), c, p), most) for end in ends)
+    middle, half = (low + high) / 2, np.where(rigid, most, (high - low) / 2)
+    full = np.minimum(_flow(np.ones_like(c), c, p), most)
+    half = np.where(half > _SURE * full, np.minimum(half, most) / np.sqrt(d), 0.0)
     direction = drop / _spread_out(np.where(size > 0, size, 1.0), d)
-    sure = _spread_out(np.where(half > 0, middle, c * size**exponent), d) * direction
+    sure = _spread_out(np.where(half > 0, middle, _flow(size, c, p)), d) * direction
     if not half.any():
         return sure
     left = z - y - outflow(sure, y.shape[1], p)
@@ -140,14 +162,16 @@ def _evened(left: Array, capacity: Array, p: Spread) -> Array:
 
 def slack(y: Array, flow: Array, live: Array, p: Spread, d: int = 1) -> Array:
     """``h(drop) + h*(flow) - <flow, drop>`` summed over the edges, h = c |.|^p / p: 0 where flow and drop agree."""
-    c = capacities(live, p)
+    c = _strengths(live, p)
     drop, size = _by_edge(y, p, d)
     carried = _lengths(flow, d)
     exponent = p["p"][:, None]
     with np.errstate(all="ignore"):
-        conjugate = c * (carried / c) ** (exponent / (exponent - 1)) * (exponent - 1) / exponent
+        jump = np.where(exponent < 2, (carried / c) ** (1 / (exponent - 1)), carried ** (1 / (exponent - 1)) / c)
+        conjugate = carried * jump * (exponent - 1) / exponent
         conjugate = np.where(exponent > 1, conjugate, np.where(carried <= c * (1 + 1e-15), 0.0, np.inf))
-        total = c * size**exponent / exponent + conjugate - (flow * drop).reshape(len(c), d, c.shape[1]).sum(axis=1)
+        stored = size * _flow(size, c, p) / exponent
+        total = stored + conjugate - (flow * drop).reshape(len(c), d, c.shape[1]).sum(axis=1)
     total = np.where(np.isinf(c), np.where(size > 0, np.inf, 0.0), total)
     return np.where(c > 0, np.maximum(total, 0.0), 0.0).sum(axis=1)
 

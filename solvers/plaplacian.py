@@ -11,8 +11,8 @@ import numpy as np
 from ._elementary import power
 from ._jit import kernel
 from .plaplacian_active import settle
-from .plaplacian_edges import TINY, differences, ends, prepare, resolve, scratch, slack, total
-from .plaplacian_path import CAP, SETTLED, free, out_of_reach, rigid_strength, simplex, unite
+from .plaplacian_edges import TINY, ends, prepare, resolve, root, scratch, total
+from .plaplacian_path import CAP, SETTLED, free, proved, rigid_strength, simplex, unite
 from .rows import enter, in_float64, normalise, room, scale
 from .tridiagonal import PINNED
 from .tv import fusedmax, fusedmax_jacobian, tv, tv_jacobian
@@ -36,23 +36,20 @@ _STIFFEST = 1e100  # K of an edge of a graph where only values are asked for
 
 
 @kernel
-def _strengths(net, live, lam, weights, c):
-    """``c_e = lam w_e`` between live entries, else 0. An empty ``weights`` stands for ones."""
+def _strengths(net, live, lam, weights, p, c):
+    """``c_e = (lam w_e)^root(p)`` between live entries, else 0. An empty ``weights`` stands for ones."""
+    plain = lam ** root(p)
     for e in range(c.size):
         tail, head = ends(net, e)
         w = weights[e] if weights.size > 0 else 1.0
-        c[e] = lam * w if live[tail] and live[head] and w > 0 and lam > 0 else 0.0
+        c[e] = plain * w ** root(p) if live[tail] and live[head] and w > 0 and lam > 0 else 0.0
 
 
 @kernel
 def _scale_strengths(c, factor, most):
-    """Scale, up to a limit; whether a finite strength met it."""
-    cut = False
+    """Scale, up to a limit."""
     for e in range(c.size):
-        full = c[e] * factor
-        cut |= full > most and c[e] < np.inf
-        c[e] = min(full, most)
-    return cut
+        c[e] = min(c[e] * factor, most)
 
 
 @kernel
@@ -64,13 +61,14 @@ def _report(net, u, unit, flow):
 
 
 @kernel
-def _raise(net, z, c, around):
+def _raise(net, z, c, p, around):
     """Raise entries to where they still have weight 0 in the answer; z has maximum 0 and -inf where masked."""
     around[:] = 0.0
     for e in range(c.size):
         tail, head = ends(net, e)
-        around[tail] += c[e]
-        around[head] += c[e]
+        pull = c[e] if p <= 2 else power(c[e], p - 1.0, TINY)
+        around[tail] += pull
+        around[head] += pull
     mass, count, reach, at_peak = 0.0, 0, 0.0, np.inf
     for i in range(z.size):
         if z[i] > -np.inf:
@@ -87,22 +85,22 @@ def _raise(net, z, c, around):
 @kernel
 def _bounded_row(net, p, resolution, nodes, edges, shares):
     """The weights y for scores z with maximum 0, -inf where masked; (what is left of the gap, steps, unit of flows)."""
-    z, y, r, c, u, jump = nodes[0], nodes[1], nodes[4], edges[0], edges[1], edges[5]
-    _raise(net, z, c, r)
+    z, y, r, c = nodes[0], nodes[1], nodes[4], edges[0]
+    _raise(net, z, c, p, r)
     spread = max(1.0, -z.min())
     kappa, most = 1.0 / spread, rigid_strength(z.size, p, resolution)
     for i in range(z.size):
         z[i] *= kappa
-    cut = _scale_strengths(c, kappa, most)
+    _scale_strengths(c, kappa ** root(p), most)
     left, steps = settle(net, kappa, nodes, edges, shares) if p == 2 and spread < _WIDEST else (np.inf, 0)
     if not left <= SETTLED:
         left, more = simplex(net, p, kappa, nodes, edges, shares)
         steps += more
     unite(net, y, c, most)
     normalise(y)
-    if cut and out_of_reach(p, resolution):
-        differences(net, y, jump)
-        left += slack(jump, u, c, p)
+    if not left <= SETTLED:
+        shown = proved(net, p, kappa, nodes, edges)
+        left = shown if shown < left else left
     return left, steps, spread
 
 
@@ -119,7 +117,7 @@ def _bounded_rows(net, resolution, x, gamma, p, lam, weights, nodes, edges, shar
             live[i] = row[i] > -np.inf
             y[i] = row[i]
         scale(y, top, gamma[r], z)
-        _strengths(net, live, lam[r], weights[r % weights.shape[0]], edges[0])
+        _strengths(net, live, lam[r], weights[r % weights.shape[0]], p[r], edges[0])
         left[r, 0], left[r, 1], unit = _bounded_row(net, p[r], resolution, nodes, edges, shares)
         _report(net, edges[1], unit, flow[r])
         for i in range(row.size):
@@ -143,10 +141,8 @@ def _free_row(net, p, resolution, nodes, edges, shares):
     for i in range(n):
         z[i] = (z[i] - mean) * up / (width * up)
     most = rigid_strength(n, p, resolution)
-    cut = _scale_strengths(c, np.exp(min(max((p - 2.0) * np.log(width), -700.0), 700.0)), most)
+    _scale_strengths(c, width ** ((p - 2.0) * root(p)), most)
     moved, steps = free(net, p, nodes, edges, shares)
-    if cut and out_of_reach(p, resolution):
-        moved = np.inf
     for i in range(n):
         y[i] = mean + width * y[i]
     unite(net, y, c, most)
@@ -165,7 +161,7 @@ def _free_rows(net, resolution, x, p, lam, weights, nodes, edges, shares, live, 
         for i in range(row.size):
             live[i] = row[i] > -np.inf
             z[i] = row[i] if live[i] else top
-        _strengths(net, live, lam[r], weights[r % weights.shape[0]], edges[0])
+        _strengths(net, live, lam[r], weights[r % weights.shape[0]], p[r], edges[0])
         left[r, 0], left[r, 1], unit = _free_row(net, p[r], resolution, nodes, edges, shares)
         _report(net, edges[1], unit, flow[r])
         for i in range(row.size):
@@ -177,7 +173,8 @@ def _stiffness(net, y, c, p, moves, a, b):
     """The edges as the Jacobian sees them: du / dd = a / b; none between entries that do not move."""
     for e in range(c.size):
         tail, head = ends(net, e)
-        near = power(abs(y[head] - y[tail]), abs(2.0 - p), TINY) if p != 2 else 1.0
+        jump = abs(y[head] - y[tail])
+        near = power(jump * (c[e] if p > 2 else 1.0), abs(2.0 - p), TINY) if p != 2 else 1.0
         a[e] = c[e] * (p - 1.0) * (near if p > 2 else 1.0)
         b[e] = near if p < 2 and c[e] > 0 else 1.0
         if not (moves[tail] or moves[head]):
@@ -196,7 +193,7 @@ def _jacobian_rows(net, y, v, live, gamma, p, lam, weights, bounded, nodes, edge
             row[i] = y[k, i]
             D[i] = 1.0 if moves[i] else PINNED
             r[i] = v[k, i] if moves[i] else 0.0
-        _strengths(net, live[k], lam[k], weights[k % weights.shape[0]], c)
+        _strengths(net, live[k], lam[k], weights[k % weights.shape[0]], p[k], c)
         _stiffness(net, row, c, p[k], moves, a, b)
         prepare(net, nodes, edges, shares, _STIFFEST)
         resolve(net, nodes, edges, shares, r, none, found, flow)

@@ -2,6 +2,9 @@ r"""The edges of the p-Laplacian path: flow and jump, the relation between them 
 
 The edges are those of ``net``, a plan of ``elimination``, or of a chain where it is None. One row of scratch ``nodes``
 or ``edges`` holds one vector; their order is that of ``_NODES`` and ``_EDGES``.
+
+The strength c of an edge is that of ``u = c |d|^(p - 2) d`` for p < 2, of ``u = |c d|^(p - 2) c d`` for p >= 2: its
+power ``root(p)``, so that no p is too large for it.
 """
 
 import numpy as np
@@ -20,11 +23,13 @@ __all__ = [
     "differences",
     "ends",
     "fastest",
+    "implied",
     "largest",
     "prepare",
     "pull",
     "relations",
     "resolve",
+    "root",
     "scratch",
     "sharp_relations",
     "slack",
@@ -51,6 +56,12 @@ def ends(net, e):
     if net is None:
         return e, e + 1
     return net[0][e], net[1][e]
+
+
+@kernel
+def root(p):
+    """The power of a strength ``lam w`` that is stored."""
+    return 1.0 / max(p - 1.0, 1.0)
 
 
 @inlined
@@ -123,7 +134,7 @@ def relations(jump, u, c, p, eps, a, b, g):
     else:
         for e in range(c.size):
             d = jump[e]
-            w = c[e] * power(d * d, half, TINY) if p > 2 else c[e]
+            w = c[e] * power(c[e] * c[e] * d * d, half, TINY) if p > 2 else c[e]
             a[e] = (p - 1.0) * w
             b[e] = 1.0
             g[e] = u[e] - w * d
@@ -131,14 +142,14 @@ def relations(jump, u, c, p, eps, a, b, g):
 
 @kernel
 def conjugate_relations(jump, u, c, p, eps, a, b, g):
-    """The same for p > 2 with flow and jump exchanged, ``d c^(q - 1) (u^2 + eps^2)^((2 - q) / 2) = u``, 1/p + 1/q = 1.
+    """The same for p > 2 with flow and jump exchanged, ``c d (u^2 + eps^2)^((2 - q) / 2) = u``, 1/p + 1/q = 1.
 
     A jump that must become small takes the other relation p - 1 steps per factor of e.
     """
     q = p / (p - 1.0)
     for e in range(c.size):
         square = u[e] * u[e] + eps * eps
-        m = power(c[e], q - 1.0, TINY) * power(square, 1.0 - 0.5 * q, TINY)
+        m = c[e] * power(square, 1.0 - 0.5 * q, TINY)
         a[e] = m
         b[e] = max(1.0 - (2.0 - q) * jump[e] * m * u[e] / square, 0.5 * (q - 1.0))
         g[e] = u[e] - jump[e] * m
@@ -161,14 +172,26 @@ def sharp_relations(jump, u, c, p, a, b, g):
 
 
 @kernel
+def implied(jump, c, p, flow):
+    """The flows of jumps."""
+    for e in range(c.size):
+        d = abs(jump[e])
+        size = power(c[e] * d, p - 1.0, TINY) if p > 2 else c[e] * power(d, p - 1.0, TINY)
+        flow[e] = np.copysign(size, jump[e])
+
+
+@kernel
 def slack(jump, u, c, p):
-    """How far flows and jumps are apart: the sum of ``h(d) + h*(u) - u d`` over the edges, h = c |d|^p / p."""
+    """How far flows and jumps are apart: the sum of ``h(d) + h*(u) - u d`` over the edges, h the integral of u(d)."""
     q = p / (p - 1.0)
     apart = 0.0
     for e in range(c.size):
-        full = c[e] if c[e] > TINY else 1.0
-        stored = power(abs(jump[e]), p, TINY) / p + power(abs(u[e]) / full, q, TINY) / q
-        apart += abs(c[e] * stored - u[e] * jump[e]) if c[e] > TINY else 0.0
+        full, d, carried = c[e] if c[e] > TINY else 1.0, abs(jump[e]), abs(u[e])
+        if p >= 2:
+            stored = d * power(full * d, p - 1.0, TINY) / p + carried * power(carried, q - 1.0, TINY) / full / q
+        else:
+            stored = full * (power(d, p, TINY) / p + power(carried / full, q, TINY) / q)
+        apart += abs(stored - u[e] * jump[e]) if c[e] > TINY else 0.0
     return apart
 
 

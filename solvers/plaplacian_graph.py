@@ -9,6 +9,7 @@ import numpy as np
 
 from . import elimination, graph_tv
 from .plaplacian import bounded_rows, free_rows, jacobian_rows, on_rows, split
+from .plaplacian_edges import root
 from .plaplacian_network import Network, linearised, solve_free, solve_simplex
 from .rows import enter, floor_of, limits, room, scale
 
@@ -24,16 +25,20 @@ _CHEAP = 300_000  # if that takes no more joins
 _NO_GRID = np.zeros(2, np.int64)
 
 
-def _strengths(live, lam, weights, edges):
-    """lam w of every edge, 0 where an end is masked."""
-    w = weights if weights.size else np.ones(len(edges))
-    return np.where((w > 0) & live[edges[:, 0]] & live[edges[:, 1]], lam * w.astype(np.float64), 0.0)
+def _strengths(live, lam, weights, p, edges):
+    """``(lam w)^root(p)`` of every edge, 0 where an end is masked."""
+    w = weights.astype(np.float64) if weights.size else np.ones(len(edges))
+    some = (w > 0) & live[edges[:, 0]] & live[edges[:, 1]]
+    power = root(np.float64(p))
+    return np.where(some, np.float64(lam) ** power * w**power, 0.0)
 
 
 def _weights_row(z, net, p, resolution):
     """(weights, flows, what is left, steps) for scores with maximum 0, -inf where masked."""
     live = z > -np.inf
-    around = np.bincount(net.head, net.c, net.n) + np.bincount(net.tail, net.c, net.n)
+    with np.errstate(over="ignore"):
+        pull = net.c ** max(p - 1, 1)
+    around = np.bincount(net.head, pull, net.n) + np.bincount(net.tail, pull, net.n)
     lowest = max((z[live].sum() - 1) / live.sum(), -1 - around[z == 0].min()) - 1  # below tau
     y, *others = solve_simplex(np.maximum(z, lowest - around), net, np.float64(p), resolution)
     return np.where(live, y, 0.0), *others
@@ -46,14 +51,14 @@ def _weights_rows(edges, x, gamma, p, lam, weights, left, flow, out, start, stop
         row, top, some = enter(x[r], out[r], work)
         if some:
             scale(row.astype(np.float64), np.float64(top), np.float64(gamma[r]), z)
-            net = Network(z.size, edges, _strengths(z > -np.inf, lam[r], weights[r % len(weights)], edges))
+            net = Network(z.size, edges, _strengths(z > -np.inf, lam[r], weights[r % len(weights)], p[r], edges))
             out[r], u, *left[r] = _weights_row(z, net, p[r], limits(x)[1])
             net.report(u, flow[r])
 
 
 def _weights_jacobian_rows(edges, y, v, live, gamma, p, lam, weights, out, start, stop):
     for r in range(start, stop):
-        net = Network(y.shape[1], edges, _strengths(live[r], lam[r], weights[r % len(weights)], edges))
+        net = Network(y.shape[1], edges, _strengths(live[r], lam[r], weights[r % len(weights)], p[r], edges))
         free = live[r] & (y[r] > 0)
         unit, found = (
             linearised(y[r][:, None], one[:, None], net, p[r], free)[:, 0] for one in (np.ones(free.size), v[r])
@@ -73,7 +78,7 @@ def _prox_rows(edges, nodes, x, p, lam, weights, left, flow, out, start, stop):
             out[r] = 0.0
         else:
             held = np.where(live[:, None], z, z[live][0]).astype(np.float64)
-            net = Network(nodes, edges, _strengths(live, lam[r], weights[r % len(weights)], edges))
+            net = Network(nodes, edges, _strengths(live, lam[r], weights[r % len(weights)], p[r], edges))
             y, u, *left[r] = solve_free(held, net, np.float64(p[r]), limits(x)[1])
             net.report(u, flow[r])
             out[r] = np.where(live[:, None], y, 0.0).reshape(-1)
@@ -83,7 +88,7 @@ def _prox_jacobian_rows(edges, nodes, y, v, live, p, lam, weights, out, start, s
     for r in range(start, stop):
         free = live[r].reshape(nodes, -1).all(axis=1)
         values, given = (rows[r].astype(np.float64).reshape(nodes, -1) for rows in (y, v))
-        net = Network(nodes, edges, _strengths(free, lam[r], weights[r % len(weights)], edges))
+        net = Network(nodes, edges, _strengths(free, lam[r], weights[r % len(weights)], p[r], edges))
         out[r] = linearised(values, given, net, p[r], free).reshape(-1)
 
 

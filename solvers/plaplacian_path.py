@@ -20,10 +20,12 @@ from .plaplacian_edges import (
     differences,
     ends,
     fastest,
+    implied,
     largest,
     prepare,
     relations,
     resolve,
+    root,
     sharp_relations,
     slack,
     to_total,
@@ -41,7 +43,7 @@ __all__ = [
     "STOP",
     "STRAY",
     "free",
-    "out_of_reach",
+    "proved",
     "rigid_strength",
     "simplex",
     "unite",
@@ -66,7 +68,6 @@ _LEAST = 1e-8  # or this,
 _CURVED = 1e-4  # or for p < 2 this, lest y s outruns eps
 ASTRAY = 1e-7  # a last step above this led away
 STIFF = 1.0  # strengths above which jumps become small
-_LARGEST = 600.0  # logarithm of a strength
 STIFFEST = 1e13  # K of an edge of a graph: with more, the rounding of dy would show in the flows
 
 
@@ -92,7 +93,7 @@ def _follow(net, p, kappa, nodes, edges, shares):
     unit, more, held, unit_flow, more_flow, none = nodes[7], nodes[8], nodes[9], edges[7], edges[8], edges[9]
     n = y.size
     stiff = p > 2 and largest(c) > STIFF
-    eps, last, left, late = 1.0, STOP if stiff else _last_eps(c, n, p), 1e300, 0
+    eps, last, left, late = 1.0, STOP if stiff else _last_eps(c, n, p), np.inf, 0
     tau, least = min(1.0, max(-total(z) / n, 1.0 / n)), _LEAST if p >= 2 else _CURVED
     u[:], none[:] = 0.0, 0.0
     for i in range(n):
@@ -227,7 +228,7 @@ def _finish(net, p, kappa, tau, nodes, edges, shares):
     for i in range(n):
         y[i] = start[i] if start[i] > min(s[i], NOTHING) else 0.0
     u[:] = flow
-    return 1e300, steps
+    return np.inf, steps
 
 
 @kernel
@@ -236,6 +237,30 @@ def simplex(net, p, kappa, nodes, edges, shares):
     left, tau, steps = _follow(net, p, kappa, nodes, edges, shares)
     off, more = _finish(net, p, kappa, tau, nodes, edges, shares)
     return min(left, off), steps + more
+
+
+@kernel
+def proved(net, p, kappa, nodes, edges):
+    """What is left of the gap at y on the simplex, by the flows u or those that y implies: u becomes the better."""
+    y, c, u, jump, flow = nodes[1], edges[0], edges[1], edges[5], edges[12]
+    differences(net, y, jump)
+    implied(jump, c, p, flow)
+    left, other = _left(net, p, kappa, nodes, edges, u), _left(net, p, kappa, nodes, edges, flow)
+    if other < left:
+        u[:] = flow
+    return min(left, other)
+
+
+@kernel
+def _left(net, p, kappa, nodes, edges, u):
+    """What flows leave of the gap at y on the simplex, the jumps given."""
+    z, y, r, c, jump = nodes[0], nodes[1], nodes[4], edges[0], edges[5]
+    balance(net, z, y, u, kappa, 0.0, r)
+    high, mean = -np.inf, 0.0
+    for i in range(y.size):
+        high = max(high, r[i])
+        mean += y[i] * r[i]
+    return high - mean + slack(jump, u, c, p)
 
 
 @kernel
@@ -258,7 +283,7 @@ def free(net, p, nodes, edges, shares):
     z, y, D, start, flow = nodes[0], nodes[1], nodes[3], nodes[12], edges[12]
     c, u, a, b, g, jump = edges[0], edges[1], edges[2], edges[3], edges[4], edges[5]
     y[:], D[:], u[:] = total(z) / z.size, 1.0, 0.0
-    eps, last, moved, steps = 1.0, _last_eps(c, y.size, p) if p < 2 else STOP, 1e300, 0
+    eps, last, moved, steps = 1.0, _last_eps(c, y.size, p) if p < 2 else STOP, np.inf, 0
     while steps < CAP and not (moved <= SETTLED and (p == 2 or eps <= last)):
         differences(net, y, jump)
         if p > 2:
@@ -284,14 +309,8 @@ def free(net, p, nodes, edges, shares):
 
 @kernel
 def rigid_strength(n, p, resolution):
-    """The strength of an edge that keeps its ends within ``resolution`` under any flow there is, if p is not large."""
-    return 4.0 * n * np.exp(min(-(p - 1.0) * np.log(resolution), _LARGEST))
-
-
-@kernel
-def out_of_reach(p, resolution):
-    """Whether no number is large enough for that: what is stronger than the rest cannot be told from what is rigid."""
-    return -(p - 1.0) * np.log(resolution) > _LARGEST
+    """The strength of an edge that keeps its ends within ``resolution`` under any flow there is."""
+    return (4.0 * n) ** root(p) * resolution ** -min(p - 1.0, 1.0)
 
 
 @kernel

@@ -1,5 +1,6 @@
 """The p-Laplacian: against its dual, CVXPY and its limits, on chains, graphs and vectors; and its number of steps."""
 
+import warnings
 from functools import partial
 
 import cvxpy
@@ -345,13 +346,40 @@ def test_faint_values_are_smoothed_too(p):
         np.testing.assert_allclose(prox.plaplacian(x * scale, p, 0.3) / scale, prox.plaplacian(x, p, 0.3), rtol=1e-13)
 
 
-@pytest.mark.parametrize(("p", "scale"), [(300, 1), (100, 1e3), (2000, 1), (30, 1e9)])
-def test_strengths_beyond_all_numbers_are_not_taken_for_infinite_ones(p, scale):
+@pytest.mark.parametrize("edges", [None, GRAPHS["star"][0][:3]])
+@pytest.mark.parametrize(("p", "scale"), [(300, 1), (100, 1e3), (2000, 1), (30, 1e9), (1e5, 1)])
+def test_large_p_is_solved_though_its_powers_are_beyond_all_numbers(p, scale, edges):
     x = scale * np.array([10.0, 0.0, -5.0, 8.0])
-    operator = prox.PLaplacian(p, 0.3)
-    with pytest.warns(regmax.ConvergenceWarning):
+    operator = prox.PLaplacian(p, 0.3, edges)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         y = operator.prox(x)
-    assert operator.certify(x, y).gap > 1e-6
+    assert operator.certify(x, y).gap <= 1e-15 * scale**2
+
+
+def flow_by_bisection(p, lam, x):
+    """Of the only edge, ``u = lam |d|^(p - 1)`` with ``d = x - 2 u``, in logarithms."""
+    low, high = 0.0, x / 2
+    for _ in range(2000):
+        u = (low + high) / 2
+        above = u == x / 2 or (u > 0 and np.log(u) > np.log(lam) + (p - 1) * np.log(x - 2 * u))
+        low, high = (low, u) if above else (u, high)
+    return high
+
+
+@pytest.mark.parametrize(
+    ("p", "lam", "x"),
+    [(300, 1.0, 10.0), (1000, 1.0, 2.7), (50, 1.0, 1e6), (1000, 1e12, 1.7), (4, 1e-300, 1e300), (1000, 1e300, 0.1)],
+)
+def test_large_p_on_one_edge_equals_bisection(p, lam, x):
+    u, operator = flow_by_bisection(p, lam, x), prox.PLaplacian(p, lam)
+    y = operator([x, 0.0])
+    np.testing.assert_allclose(y, [x - u, u], rtol=1e-12, atol=1e-14 * x)
+    assert operator.certify([x, 0.0], y).error_bound <= 1e-7 * x
+    if x < 1:
+        weights = regmax.Plaplacemax(p, lam)
+        np.testing.assert_allclose(weights([x, 0.0]), [(1 + x) / 2 - u, (1 - x) / 2 + u], rtol=1e-12)
+        assert weights.certify([x, 0.0], weights([x, 0.0])).gap <= 1e-14
 
 
 def test_the_best_point_is_returned_where_a_large_graph_does_not_converge():

@@ -17,7 +17,6 @@ from regmax._rows import Rows, as_rows
 from regmax.solvers import plaplacian as solver
 from regmax.solvers import plaplacian_graph
 from regmax.solvers._threads import run
-from regmax.solvers.plaplacian_path import out_of_reach
 
 from ._proximal import Proximal
 
@@ -82,11 +81,14 @@ class PLaplacian(OnGraph, Proximal):
     def _solved(self, x: NDArray[Any], p: Spread, flow: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
         """Solve; the last move of each row, relative to its range, and its steps."""
         left = np.zeros((len(x), 2))
-        inputs = (x, p["p"], p["lam"], p["weights"])
+        unit = np.broadcast_to(p.get("unit", 1.0), len(x))[:, None].astype(x.dtype)
+        inputs = (x * unit, p["p"], p["lam"], p["weights"])
         if self._is_chain(x, p):
             run(solver.plaplacian, inputs, left, flow, out)
         else:
             run(plaplacian_graph.plaplacian, (*inputs, p["edges"], p["nodes"]), left, flow, out)
+        for values in (flow, out):
+            np.divide(values, unit, out=values)
         return left
 
     def _multiply(
@@ -121,11 +123,7 @@ class PLaplacian(OnGraph, Proximal):
         return laplacian.energy(_by_feature(y, p), _nodes(live, p), p, _features(y, p))
 
     def _in_units(self, p: Spread, unit: NDArray[Any]) -> Spread:
-        with np.errstate(over="ignore", under="ignore"):
-            lam = p["lam"] * unit ** (p["p"] - 2)
-        # Of large p, what overflows need not be rigid, as lam = inf is; nothing can be said about it.
-        beyond = np.isinf(lam) & np.isfinite(p["lam"]) & out_of_reach(p["p"], np.finfo(float).eps)
-        return {**p, "lam": np.where(beyond, np.nan, lam)}
+        return {**p, "unit": unit}  # lam in other units may be beyond all numbers
 
     def _slopes(self, x: NDArray[Any], y: NDArray[Any], v: NDArray[Any], jv: NDArray[Any], p: Spread) -> Spread:
         nodes, d = _nodes(x != -np.inf, p), _features(y, p)
