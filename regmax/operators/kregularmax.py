@@ -35,8 +35,8 @@ class Kregularmax(Regularizer):
     r"""``Omega(P) = |P|^2 / 2`` on matrices with entries of at most 1/k, rows that sum to 1, columns that sum alike.
 
     The vertices of that set are, for square matrices, the k-regular bipartite graphs, divided by k; a point inside has
-    k entries per row or more. Rows and columns that are masked throughout take no part: n rows and m columns that do give column sums n/m.
-    The reading "row" leaves the columns free, and is the product of :class:`Budgetmax` over rows.
+    k entries per row or more. Rows and columns that are masked throughout take no part: n rows and m columns that do
+    give column sums n/m. The reading "row" leaves the columns free, and is the product of :class:`Budgetmax` over rows.
 
     Parameters
     ----------
