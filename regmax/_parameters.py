@@ -45,7 +45,7 @@ class Rule(NamedTuple):
 POSITIVE = Rule("be > 0 and finite", lambda v: (v > 0) & (v < np.inf))
 NON_NEGATIVE = Rule("be >= 0", lambda v: v >= 0)
 ABOVE_ONE = Rule("be > 1 and finite", lambda v: (v > 1) & (v < np.inf))
-COUNT = Rule("be an integer from 1 to 2^53", lambda v: (v >= 1) & (np.floor(v) == v) & (v <= 2**53))
+COUNT = Rule("be an integer from 1 to 2^53", lambda v: (v >= 1) & (v % 1 == 0) & (v <= 2**53))
 AT_LEAST_ONE = Rule("be >= 1 and finite", lambda v: (v >= 1) & (v < np.inf))
 EDGE_WEIGHT = Rule("be >= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
 
@@ -152,7 +152,8 @@ def check(owner: str, declared: Field[Any], value: Any) -> Any:
     if array.ndim == 0 and kind in _BEHIND:
         per = {"link": "edge", "line": "row of the matrix", "column": "column of the matrix"}.get(kind, kind)
         raise ValueError(f"{owner}: {name} must have one entry per {per}, got the number {value!r}")
-    good = np.broadcast_to(rule.holds(array), array.shape)
+    with np.errstate(invalid="ignore"):
+        good = np.broadcast_to(rule.holds(array), array.shape)
     if not good.all():
         wrong = array.tolist() if kind == "rank" else array[~good].flat[0].item()
         raise ValueError(f"{owner}: {name} must {rule.words}, got {wrong}")

@@ -66,7 +66,8 @@ def test_the_libraries_are_asked_the_same_question(operator):
     for contender in found:
         y = np.asarray(contender.call())
         if contender.answers:
-            np.testing.assert_allclose(y, operator(x), atol=1e-6, err_msg=contender.name)
+            asked_for = 1e-2 if contender.name in ("prox_tv DR 35", "pycut_pursuit 1e-04") else 1e-6
+            np.testing.assert_allclose(y, operator(x), atol=asked_for, err_msg=contender.name)
     np.testing.assert_array_equal(x, before)
 
 
